@@ -1,0 +1,1 @@
+//! Signatures, modules, traces, candidates and evaluation: the contracts of teleprompt

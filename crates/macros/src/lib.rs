@@ -1,0 +1,1 @@
+//! Derive macros of teleprompt: Signature, Module, Label, program_source

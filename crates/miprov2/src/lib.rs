@@ -1,0 +1,1 @@
+//! MIPROv2: joint optimization of instructions and demos of language-model programs

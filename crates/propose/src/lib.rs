@@ -1,0 +1,1 @@
+//! Grounded instruction proposer with a library of prompting tips

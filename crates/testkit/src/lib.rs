@@ -1,0 +1,1 @@
+//! Scripted models, simulated tasks and conformance suites for testing teleprompt programs

@@ -1,0 +1,1 @@
+//! Bayesian optimization with tree-structured Parzen estimators: studies, ask and tell

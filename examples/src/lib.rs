@@ -1,0 +1,1 @@
+//! Examples of teleprompt: see the `examples/` folder of the repository.
