@@ -1,1 +1,53 @@
-//! Signatures, modules, traces, candidates and evaluation: the contracts of teleprompt
+//! The contracts of teleprompt: typed language-model programs, and everything an optimizer needs to work on them.
+//!
+//! ```text
+//!   Signature ─▶ Predict ─▶ Module ═▶ Program      a task, a call, a program, its object-safe view
+//!                  │
+//!   Ctx ───────────┘   model (Lm) + form (Adapter) + Candidate (instructions, demos) + Trace + Meter
+//!
+//!   Example + Metric ─▶ Evaluate ─▶ Evaluation     rows, scores, every row kept
+//! ```
+//!
+//! A program is shared and never changed. What differs between two runs of it is data in its [`Ctx`].
+//!
+//! **Absent on purpose:** an executor, files, the network, any provider. Implementations of [`Lm`] live in
+//! `teleprompt-lm`, optimizers in `teleprompt-miprov2`.
+
+// The derive macros name this crate by its public path, here as well.
+extern crate self as teleprompt_core;
+
+pub mod adapter;
+mod candidate;
+mod context;
+mod error;
+pub mod evaluate;
+pub mod event;
+mod example;
+mod fields;
+pub mod lm;
+mod meter;
+pub mod metric;
+mod module;
+mod predict;
+pub mod rng;
+mod signature;
+mod trace;
+pub mod value;
+
+pub use adapter::{Adapter, AdapterCall, AdapterError, ChatAdapter, PlainAdapter};
+pub use candidate::{Candidate, Demo, DemoOrigin, PredictorName, PredictorParams};
+pub use context::{Bindings, Ctx};
+pub use error::{BindError, Error};
+pub use evaluate::{Evaluate, EvaluateError, Evaluation};
+pub use event::{Event, Observer, Stage};
+pub use example::{Example, split};
+pub use fields::{FieldType, FieldValue, Fields, FieldsError, FromFields, IntoFields, Nearest, ValueError};
+pub use lm::{Lm, LmError, LmRequest, LmResponse};
+pub use meter::{CallCounts, CallRole, Meter};
+pub use metric::{Metric, MetricError, Score};
+pub use module::{Module, NamedPredictor, Prediction, Program, Visit, Visitor};
+pub use predict::{ChainOfThought, Predict, Predictor, PredictorId, REASONING, Reasoned};
+/// The JSON value that fields hold.
+pub use serde_json::Value;
+pub use signature::{FieldSpec, Signature, SignatureError, SignatureSpec};
+pub use trace::{Trace, TraceStep};

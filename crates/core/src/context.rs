@@ -1,0 +1,211 @@
+//! The context of a run: which model, which adapter, which candidate, where the trace goes.
+//!
+//! A program is shared and never changed; everything that differs between two runs of it is in its [`Ctx`], which is
+//! cheap to clone. Teacher and student, baseline and candidate, task and prompt model are only different contexts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::adapter::{Adapter, AdapterCall, ChatAdapter};
+use crate::candidate::{Candidate, PredictorName, PredictorParams};
+use crate::error::{BindError, Error};
+use crate::fields::{Fields, Nearest};
+use crate::lm::{Lm, LmSettings};
+use crate::meter::{CallRole, Meter};
+use crate::module::Program;
+use crate::predict::{Predictor, PredictorId};
+use crate::trace::{Recorder, Trace, TraceStep};
+
+/// The context of a run. Clones share the model, the meter and the trace.
+#[derive(Clone)]
+pub struct Ctx {
+    lm: Arc<dyn Lm>,
+    adapter: Arc<dyn Adapter>,
+    bindings: Arc<Bindings>,
+    settings: LmSettings,
+    role: CallRole,
+    rollout: u64,
+    meter: Arc<Meter>,
+    recorder: Option<Arc<Recorder>>,
+}
+
+impl Ctx {
+    /// A context that runs programs as they are on `lm`, with the chat adapter.
+    pub fn new(lm: Arc<dyn Lm>) -> Self {
+        Self {
+            lm,
+            adapter: Arc::new(ChatAdapter),
+            bindings: Arc::default(),
+            settings: LmSettings::default(),
+            role: CallRole::default(),
+            rollout: 0,
+            meter: Arc::default(),
+            recorder: None,
+        }
+    }
+
+    /// The same context on another model.
+    #[must_use]
+    pub fn with_lm(mut self, lm: Arc<dyn Lm>) -> Self {
+        self.lm = lm;
+        self
+    }
+
+    /// The same context with another adapter.
+    #[must_use]
+    pub fn with_adapter(mut self, adapter: Arc<dyn Adapter>) -> Self {
+        self.adapter = adapter;
+        self
+    }
+
+    /// The same context with a candidate's instructions and demos. From here on, a call by a predictor that the program
+    /// does not list is an error.
+    #[must_use]
+    pub fn with_bindings(mut self, bindings: Arc<Bindings>) -> Self {
+        self.bindings = bindings;
+        self
+    }
+
+    /// The same context for this program under this candidate: [`Ctx::with_bindings`] of [`Bindings::bind`].
+    ///
+    /// # Errors
+    /// [`BindError`] names a predictor that the program lacks.
+    pub fn bound(self, program: &dyn Program, candidate: &Candidate) -> Result<Self, BindError> {
+        Ok(self.with_bindings(Arc::new(Bindings::bind(program, candidate)?)))
+    }
+
+    /// The same context with settings for calls whose predictor leaves them open.
+    #[must_use]
+    pub fn with_settings(mut self, settings: LmSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The same context, counting its calls under another role.
+    #[must_use]
+    pub fn with_role(mut self, role: CallRole) -> Self {
+        self.role = role;
+        self
+    }
+
+    /// The same context, asking for another sample of every answer (0 is the first).
+    #[must_use]
+    pub fn with_rollout(mut self, rollout: u64) -> Self {
+        self.rollout = rollout;
+        self
+    }
+
+    /// The same context, counting on another meter.
+    #[must_use]
+    pub fn with_meter(mut self, meter: Arc<Meter>) -> Self {
+        self.meter = meter;
+        self
+    }
+
+    /// The same context with a new, empty trace: [`Ctx::trace`] gives what is called from here on.
+    #[must_use]
+    pub fn recording(mut self) -> Self {
+        self.recorder = Some(Arc::default());
+        self
+    }
+
+    /// The trace so far; empty unless [`Ctx::recording`].
+    pub fn trace(&self) -> Trace {
+        self.recorder.as_ref().map(|recorder| recorder.trace()).unwrap_or_default()
+    }
+
+    /// The model.
+    pub fn lm(&self) -> &Arc<dyn Lm> {
+        &self.lm
+    }
+
+    /// The adapter.
+    pub fn adapter(&self) -> &Arc<dyn Adapter> {
+        &self.adapter
+    }
+
+    /// The calls counted so far.
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+
+    /// Runs one predictor: render, ask, count, read, record.
+    ///
+    /// # Errors
+    /// [`Error`]: a missing input, the model's error, or an answer that cannot be read.
+    ///
+    /// # Cost
+    /// One LM call.
+    pub(crate) async fn call(&self, predictor: &Predictor, inputs: Fields) -> Result<Fields, Error> {
+        let spec = predictor.spec();
+        spec.check_inputs(&inputs)?;
+        let (name, params) = self.bindings.resolve(predictor)?;
+        let place = self.recorder.as_ref().map(|recorder| recorder.begin());
+        let instruction = params.instruction.unwrap_or_else(|| spec.instruction());
+        let demos = params.demos.unwrap_or_default();
+        let adapter_error = |source| Error::Adapter { predictor: name.clone(), source };
+        let call = AdapterCall {
+            spec,
+            instruction: &instruction,
+            demos: &demos,
+            inputs: &inputs,
+            capabilities: self.lm.capabilities(),
+        };
+        let request = self.adapter.render(&call).map_err(adapter_error)?;
+        let settings = predictor.settings().or(&self.settings).or(&request.settings);
+        let request = request.with_settings(settings).with_rollout(self.rollout);
+        let answer = self.lm.generate(&request).await;
+        self.meter.count(self.role, answer.as_ref().ok());
+        let outputs = self.adapter.parse(spec, &answer?.text).map_err(adapter_error)?;
+        if let (Some(recorder), Some(place)) = (&self.recorder, place) {
+            let step = TraceStep { predictor: name, inputs, outputs: outputs.clone() };
+            recorder.record(place, step);
+        }
+        Ok(outputs)
+    }
+}
+
+/// A candidate resolved against a program: what each predictor of the program is called with.
+///
+/// The default binds nothing: predictors run with their own parameters.
+#[derive(Clone, Debug, Default)]
+pub struct Bindings {
+    bound: Option<BTreeMap<PredictorId, (PredictorName, PredictorParams)>>,
+}
+
+impl Bindings {
+    /// Resolves a candidate's names once.
+    ///
+    /// # Errors
+    /// [`BindError`] names a predictor that the program lacks, with the nearest name.
+    pub fn bind(program: &dyn Program, candidate: &Candidate) -> Result<Self, BindError> {
+        let predictors = program.predictors();
+        for (i, named) in predictors.iter().enumerate() {
+            if predictors[..i].iter().any(|other| other.name == named.name) {
+                return Err(BindError::SameName { name: named.name.clone() });
+            }
+        }
+        for (name, _) in candidate.iter() {
+            if !predictors.iter().any(|named| named.name == *name) {
+                let nearest = Nearest::to(name.as_str(), predictors.iter().map(|named| named.name.as_str()));
+                return Err(BindError::UnknownPredictor { name: name.clone(), nearest });
+            }
+        }
+        let bound = predictors.into_iter().map(|named| {
+            let given = candidate.get(named.name.as_str()).cloned().unwrap_or_default();
+            let params = given.or(named.predictor.params());
+            (named.predictor.id().clone(), (named.name, params))
+        });
+        Ok(Self { bound: Some(bound.collect()) })
+    }
+
+    fn resolve(&self, predictor: &Predictor) -> Result<(PredictorName, PredictorParams), Error> {
+        match &self.bound {
+            None => Ok((PredictorName::new(predictor.spec().name()), predictor.params().clone())),
+            Some(bound) => bound
+                .get(predictor.id())
+                .cloned()
+                .ok_or_else(|| Error::Unlisted { signature: predictor.spec().name().to_owned() }),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Events: what a run tells those who watch it. Observers cannot change the run.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Something that watches a run: a progress display, a log, a tracker. Must return soon: the run waits for it.
+pub trait Observer: Send + Sync {
+    /// Takes note of an event.
+    fn on_event(&self, event: &Event);
+}
+
+impl<F: Fn(&Event) + Send + Sync> Observer for F {
+    fn on_event(&self, event: &Event) {
+        self(event);
+    }
+}
+
+/// The stages of an optimization, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Demos are made by running the teacher.
+    Bootstrap,
+    /// Instructions are proposed.
+    Propose,
+    /// Combinations are searched.
+    Search,
+}
+
+/// One event of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// The run begins; lines that say what will be done, with what, and what leaves this machine.
+    Started {
+        /// The lines.
+        lines: Vec<String>,
+    },
+    /// A stage begins.
+    Stage {
+        /// Which.
+        stage: Stage,
+        /// How many steps of work it has at most (program runs, prompt-LM calls).
+        steps: u64,
+    },
+    /// A step of work of the stage is done.
+    Step {
+        /// Which stage.
+        stage: Stage,
+    },
+    /// An instruction was proposed.
+    Proposed {
+        /// For which predictor.
+        predictor: String,
+        /// Its index among that predictor's instructions.
+        index: usize,
+        /// The instruction.
+        instruction: Arc<str>,
+    },
+    /// A trial of the search ended.
+    Trial {
+        /// Its number, from 0.
+        number: usize,
+        /// Whether on the whole valset (else on a minibatch).
+        full: bool,
+        /// The mean score, in `[0, 1]`; `None` when the trial failed.
+        score: Option<f64>,
+        /// The best mean score on the whole valset so far, in `[0, 1]`.
+        best: f64,
+    },
+    /// Something that the user should know and that does not end the run.
+    Warning {
+        /// What.
+        message: String,
+    },
+    /// The run ended.
+    Ended {
+        /// How, in a line.
+        line: String,
+    },
+}
