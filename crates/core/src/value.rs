@@ -88,7 +88,8 @@ pub fn escape(text: &str) -> String {
 
 /// Takes off what models put around a short value: bold, quotes, code marks, a full stop.
 fn trim_decoration(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_whitespace() || "*_`'\"".contains(c)).trim_end_matches(['.', ',', ';'])
+    let around = |c: char| c.is_whitespace() || "*_`'\"".contains(c);
+    text.trim_start_matches(around).trim_end_matches(|c: char| around(c) || ".,;".contains(c))
 }
 
 fn parse_integer(text: &str) -> Option<Value> {
