@@ -5,7 +5,7 @@
 //! metric's doing is left out of the mean. Results are in row order, whatever the order in which rows finish.
 
 use futures::StreamExt;
-use futures::stream;
+use futures::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Ctx;
@@ -29,7 +29,7 @@ pub struct Evaluate<'a> {
 }
 
 impl<'a> Evaluate<'a> {
-    /// An evaluation on all of `examples`, 8 rows at a time, ended by the 11th failed row.
+    /// An evaluation on all of `examples`, 8 rows at a time, ended by the 11th row that the model or the metric failed.
     pub fn new(examples: &'a [Example], metric: &'a dyn Metric) -> Self {
         Self { examples, metric, rows: None, concurrency: 8, max_errors: 10, on_row: None }
     }
@@ -46,7 +46,8 @@ impl<'a> Evaluate<'a> {
         self
     }
 
-    /// How many failed rows are put up with.
+    /// How many rows may fail by the model's or the metric's doing. Rows whose answer cannot be read, or that the program
+    /// itself failed, are results of score 0 and never end an evaluation.
     pub fn max_errors(mut self, rows: usize) -> Self {
         self.max_errors = rows;
         self
@@ -62,7 +63,7 @@ impl<'a> Evaluate<'a> {
     ///
     /// # Errors
     /// [`EvaluateError`]: more failed rows than allowed, or an error that no further row can escape (a refused key, an
-    /// unknown model, a run told to stop). Rows in flight are then dropped.
+    /// unknown model, a run told to stop). No further row is then begun; rows in flight are waited for.
     ///
     /// # Cost
     /// One program run for each row, and what the metric itself asks.
@@ -79,28 +80,36 @@ impl<'a> Evaluate<'a> {
             }
         };
         let known = rows.iter().filter_map(|&row| Some((row, self.examples.get(row)?)));
-        let running = known.map(|(row, example)| async move {
+        let mut waiting = known.map(|(row, example)| async move {
             RowResult { row, outcome: run_row(program, cx, example, self.metric).await }
         });
-        let mut results = stream::iter(running).buffer_unordered(self.concurrency);
+        let mut running: FuturesUnordered<_> = waiting.by_ref().take(self.concurrency).collect();
         let mut done = Vec::with_capacity(rows.len());
         let mut failed: Vec<RowError> = Vec::new();
-        while let Some(result) = results.next().await {
+        let mut ended: Option<EvaluateError> = None;
+        while let Some(result) = running.next().await {
             if let Some(on_row) = self.on_row {
                 on_row(&result);
             }
             if let Err(error) = &result.outcome {
                 if let Some(fatal) = error.fatal.clone() {
-                    return Err(EvaluateError::Fatal(fatal));
-                }
-                failed.push(error.clone());
-                if failed.len() > self.max_errors {
-                    return Err(EvaluateError::TooManyErrors { limit: self.max_errors, errors: failed });
+                    ended.get_or_insert(EvaluateError::Fatal(fatal));
+                } else if !error.kind.counts_as_zero() {
+                    failed.push(error.clone());
                 }
             }
             done.push(result);
+            // Rows in flight are paid for: they are waited for, so that their answers are kept. No new one is begun.
+            if ended.is_none() && failed.len() <= self.max_errors {
+                running.extend(waiting.next());
+            }
         }
-        drop(results);
+        if let Some(ended) = ended {
+            return Err(ended);
+        }
+        if failed.len() > self.max_errors {
+            return Err(EvaluateError::TooManyErrors { limit: self.max_errors, errors: failed });
+        }
         done.sort_by_key(|result| result.row);
         Ok(Evaluation { rows: done })
     }

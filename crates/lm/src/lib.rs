@@ -1,4 +1,35 @@
 //! Language-model providers and layers for teleprompt: OpenAI, compatible servers, an embedded model, cache, retry
+//!
+//! Everything here implements [`Lm`](teleprompt_core::lm::Lm). [`providers`] answer requests, one attempt a
+//! call; [`layers`] wrap any model, the user's own too; [`from_spec`] opens a model from one line of text and
+//! [`LmStack`] puts the usual layers around it:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use teleprompt_core::lm::{Lm, LmRequest, Message};
+//! use teleprompt_lm::{Cache, CompatibleLm, LmStack, RetryPolicy};
+//!
+//! # fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = CompatibleLm::builder("http://localhost:8000/v1").model("qwen3-8b").build()?;
+//! let cache = Cache::in_memory(); // or `Cache::open("answers.db")?`
+//! let lm: Arc<dyn Lm> = LmStack::new(server).retry(RetryPolicy::default()).cache(&cache).build();
+//! assert_eq!(lm.model().as_str(), "http://localhost:8000/v1#qwen3-8b");
+//! # Ok(()) }
+//! # run().unwrap();
+//! ```
 
+pub mod layers;
 #[cfg(feature = "local")]
 pub mod local;
+pub mod providers;
+pub mod secret;
+pub mod spec;
+
+pub use crate::layers::LmStack;
+pub use crate::layers::cache::{Cache, CacheError, CacheStats};
+pub use crate::layers::retry::{Retry, RetryEvent, RetryPolicy};
+pub use crate::providers::compatible::CompatibleLm;
+#[cfg(feature = "openai")]
+pub use crate::providers::openai::OpenAiLm;
+pub use crate::secret::ApiKey;
+pub use crate::spec::{ModelSpec, SpecError, SpecOptions, from_spec};
