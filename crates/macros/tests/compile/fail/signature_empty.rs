@@ -1,0 +1,9 @@
+use teleprompt_macros::Signature;
+
+#[derive(Signature)]
+struct Braces {}
+
+#[derive(Signature)]
+struct Unit;
+
+fn main() {}

@@ -1,0 +1,9 @@
+use teleprompt_macros::Signature;
+
+#[derive(Signature)]
+enum Answer {
+    Yes,
+    No,
+}
+
+fn main() {}

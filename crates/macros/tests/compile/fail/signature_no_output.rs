@@ -1,0 +1,9 @@
+use teleprompt_macros::Signature;
+
+#[derive(Signature)]
+struct Answer {
+    #[input]
+    question: String,
+}
+
+fn main() {}
