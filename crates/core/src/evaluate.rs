@@ -9,7 +9,7 @@ use futures::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Ctx;
-use crate::error::Error;
+use crate::error::{BindError, Error};
 use crate::example::Example;
 use crate::lm::LmError;
 use crate::metric::{Metric, Score};
@@ -295,4 +295,7 @@ pub enum EvaluateError {
     /// An error that no further row can escape.
     #[error(transparent)]
     Fatal(LmError),
+    /// The candidate does not fit the program.
+    #[error(transparent)]
+    Bind(#[from] BindError),
 }

@@ -26,6 +26,8 @@ pub enum Stage {
     Propose,
     /// Combinations are searched.
     Search,
+    /// The baseline and the winner are run on the test rows.
+    Test,
 }
 
 /// One event of a run.

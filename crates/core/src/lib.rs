@@ -30,6 +30,7 @@ pub mod metric;
 mod module;
 mod predict;
 pub mod rng;
+mod saved;
 mod signature;
 mod trace;
 pub mod value;
@@ -49,5 +50,6 @@ pub use module::{Module, NamedPredictor, Prediction, Program, Visit, Visitor};
 pub use predict::{ChainOfThought, Predict, Predictor, PredictorId, REASONING, Reasoned};
 /// The JSON value that fields hold.
 pub use serde_json::Value;
+pub use saved::{MAX_FILE_BYTES, SavedError, SavedProgram};
 pub use signature::{FieldSpec, Signature, SignatureError, SignatureSpec};
 pub use trace::{Trace, TraceStep};

@@ -14,6 +14,10 @@ pub fn format_value(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "none".to_owned(),
+        // As `pattern` has it, so that demos show the form that a constrained model may write.
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(Value::to_string).collect::<Vec<_>>().join(", "))
+        }
         other => other.to_string(),
     }
 }
