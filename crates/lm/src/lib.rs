@@ -21,6 +21,7 @@
 pub mod layers;
 #[cfg(feature = "local")]
 pub mod local;
+pub mod pricing;
 pub mod providers;
 pub mod secret;
 pub mod spec;
