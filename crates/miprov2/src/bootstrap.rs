@@ -1,0 +1,234 @@
+//! Bootstrapping: the teacher runs training rows, and the runs that the metric accepts become demos.
+//!
+//! Rows run concurrently in waves. A wave holds, for every set that still lacks demos, just as many further rows as it lacks
+//! demos, so that no row is run which the reference's one-by-one order would not have run, and the outcome does not depend on
+//! timing. A row is run once for all sets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt;
+use futures::stream;
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+use teleprompt_core::evaluate::{RowError, run_row_traced};
+use teleprompt_core::{
+    Bindings, Candidate, Demo, Example, Fields, PredictorName, Program, Stage, Trace, rng,
+};
+
+use crate::error::OptimizeError;
+use crate::run::{Run, is_stop};
+
+/// The demos that one training row gives: one for each predictor that its run called.
+pub(crate) type RowDemos = BTreeMap<PredictorName, Fields>;
+
+/// A training row that the teacher failed on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FailedRow {
+    /// The row's index in its set.
+    pub row: usize,
+    /// What went wrong.
+    pub error: RowError,
+}
+
+/// What the teacher made of the training rows that were run.
+#[derive(Debug, Default)]
+pub(crate) struct TracePool {
+    /// By row: its demos, or `None` when the run failed or was not accepted.
+    rows: BTreeMap<usize, Option<RowDemos>>,
+    pub(crate) failed: Vec<FailedRow>,
+    pub(crate) gave_up: bool,
+}
+
+/// What one set asks for: so many successes of the rows in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) order: Vec<usize>,
+    pub(crate) demos: usize,
+}
+
+impl TracePool {
+    /// Runs rows until every set has what it asks for, or has no rows left.
+    ///
+    /// # Errors
+    /// When no further call can succeed, or too many failed by the model's doing.
+    ///
+    /// # Cost
+    /// For each set at most one teacher run a row, each row counted once over all sets.
+    pub(crate) async fn fill(run: &Run<'_>, wanted: &[Wanted]) -> Result<Self, OptimizeError> {
+        let teacher = Teacher::new(run)?;
+        let mut pool = Self::default();
+        loop {
+            let wave: BTreeSet<usize> = wanted.iter().flat_map(|set| pool.next_rows(set)).collect();
+            if wave.is_empty() || pool.gave_up {
+                return Ok(pool);
+            }
+            pool.run_wave(run, &teacher, wave).await?;
+        }
+    }
+
+    /// The accepted rows of a set, in its order: as many as it asks for, or as there are.
+    pub(crate) fn successes<'a>(&'a self, set: &'a Wanted) -> impl Iterator<Item = (usize, &'a RowDemos)> {
+        let accepted = |&row: &usize| Some((row, self.rows.get(&row)?.as_ref()?));
+        set.order.iter().filter_map(accepted).take(set.demos)
+    }
+
+    /// The next rows to be run for a set: as many as it lacks demos, none when its rows are used up.
+    ///
+    /// Rows known from other sets count in their turn only: a set takes successes in its own order.
+    fn next_rows(&self, set: &Wanted) -> Vec<usize> {
+        let mut lacking = set.demos;
+        let mut rows = Vec::new();
+        for &row in &set.order {
+            if lacking == 0 {
+                break;
+            }
+            match self.rows.get(&row) {
+                Some(Some(_)) => lacking -= 1,
+                Some(None) => {}
+                None => {
+                    rows.push(row);
+                    lacking -= 1;
+                }
+            }
+        }
+        rows
+    }
+
+    async fn run_wave(
+        &mut self,
+        run: &Run<'_>,
+        teacher: &Teacher<'_>,
+        wave: BTreeSet<usize>,
+    ) -> Result<(), OptimizeError> {
+        let running = wave.into_iter().map(|row| async move { (row, teacher.run(run, row).await) });
+        let mut results: Vec<_> = stream::iter(running)
+            .buffer_unordered(run.config.concurrency)
+            .inspect(|_| run.step(Stage::Bootstrap))
+            .collect()
+            .await;
+        results.sort_by_key(|(row, _)| *row);
+        for (row, result) in results {
+            let demos = match result {
+                Ok(demos) => demos,
+                Err(error) => {
+                    if let Some(fatal) = error.fatal {
+                        return Err(if is_stop(&fatal) {
+                            OptimizeError::Stopped
+                        } else {
+                            OptimizeError::Bootstrap(fatal)
+                        });
+                    }
+                    self.failed.push(FailedRow { row, error });
+                    None
+                }
+            };
+            self.rows.insert(row, demos);
+        }
+        let any = self.rows.values().any(Option::is_some);
+        self.gave_up = !any && self.failed.len() > run.config.max_errors;
+        Ok(())
+    }
+}
+
+/// The teacher: a program with a candidate, or with labeled demos of its own.
+struct Teacher<'a> {
+    program: &'a dyn Program,
+    candidate: Option<Candidate>,
+    /// Rows whose labels serve as its demos, one more than are shown: a row never sees itself.
+    labeled: Vec<usize>,
+}
+
+impl<'a> Teacher<'a> {
+    fn new(run: &'a Run<'_>) -> Result<Self, OptimizeError> {
+        let program = run.config.teacher.program.as_deref().unwrap_or(run.program);
+        let known: Vec<PredictorName> = program.predictors().into_iter().map(|named| named.name).collect();
+        if let Some(name) = run.names.iter().find(|name| !known.contains(name)) {
+            return Err(OptimizeError::Teacher { name: name.clone() });
+        }
+        let mut labeled = rng::permutation(run.config.seed, "teacher", &[], run.train.len());
+        labeled.truncate(match run.config.max_labeled_demos {
+            0 => 0,
+            demos => demos + 1,
+        });
+        Ok(Self { program, candidate: run.config.teacher.candidate.clone(), labeled })
+    }
+
+    /// Runs one row: its demos when the metric accepts the run, `None` when not.
+    async fn run(&self, run: &Run<'_>, row: usize) -> Result<Option<RowDemos>, RowError> {
+        let example = &run.train[row];
+        let candidate = match &self.candidate {
+            Some(candidate) => without_row(candidate, example),
+            None => self.labeled_candidate(run, row),
+        };
+        let bindings = Bindings::bind(self.program, &candidate).map_err(|error| RowError {
+            kind: teleprompt_core::evaluate::RowErrorKind::Program,
+            message: error.to_string(),
+            raw_answer: None,
+            fatal: None,
+        })?;
+        let cx = run.teacher.clone().with_bindings(bindings.into());
+        let scored = run_row_traced(self.program, &cx, example, run.metric).await?;
+        let accepted = match run.config.metric_threshold {
+            Some(threshold) => scored.score.value() >= threshold,
+            None => scored.score.value() > 0.0,
+        };
+        Ok(accepted.then(|| one_of_each(run, row, &scored.trace)))
+    }
+
+    fn labeled_candidate(&self, run: &Run<'_>, row: usize) -> Candidate {
+        let shown = self.labeled.iter().filter(|&&other| other != row).take(run.config.max_labeled_demos);
+        let rows: Vec<&Example> = shown.map(|&other| &run.train[other]).collect();
+        let mut candidate = Candidate::default();
+        for named in self.program.predictors() {
+            let demos: Vec<Demo> = rows.iter().filter_map(|row| labeled_demo(&named, row)).collect();
+            if !demos.is_empty() {
+                candidate = candidate.with_demos(named.name, demos);
+            }
+        }
+        candidate
+    }
+}
+
+/// A row as a demo of one predictor: the fields of its signature, if there are inputs and outputs among them.
+pub(crate) fn labeled_demo(named: &teleprompt_core::NamedPredictor<'_>, row: &Example) -> Option<Demo> {
+    let spec = named.predictor.spec();
+    let all: Fields = row.inputs.clone().into_iter().chain(row.labels.clone()).collect();
+    let fields = all.only(spec.fields().map(|field| field.name.as_str()));
+    let has =
+        |fields_of: &[teleprompt_core::FieldSpec]| fields_of.iter().any(|field| fields.contains(&field.name));
+    (has(spec.inputs()) && has(spec.outputs())).then(|| Demo::labeled(fields))
+}
+
+/// The candidate without the demos that are this row.
+fn without_row(candidate: &Candidate, example: &Example) -> Candidate {
+    let mut out = Candidate::default();
+    for (name, params) in candidate.iter() {
+        let mut params = params.clone();
+        params.demos = params.demos.map(|demos| {
+            let other = |demo: &&Demo| {
+                example
+                    .inputs
+                    .iter()
+                    .any(|(field, value)| demo.fields.get(field).is_some_and(|shown| shown != value))
+            };
+            demos.iter().filter(other).cloned().collect()
+        });
+        out.set(name.clone(), params);
+    }
+    out
+}
+
+/// One call of each predictor of a run: the only one, or one drawn by the seed, half the time the last.
+fn one_of_each(run: &Run<'_>, row: usize, trace: &Trace) -> RowDemos {
+    let mut demos = RowDemos::new();
+    for (i, name) in run.names.iter().enumerate() {
+        let steps = trace.of(name);
+        let Some(last) = steps.len().checked_sub(1) else { continue };
+        let mut draw = rng::stream(run.config.seed, "trace", &[row as u64, i as u64]);
+        let chosen =
+            if last == 0 || draw.next_u32().is_multiple_of(2) { last } else { draw.random_range(0..last) };
+        let step = steps[chosen];
+        demos.insert(name.clone(), step.inputs.clone().into_iter().chain(step.outputs.clone()).collect());
+    }
+    demos
+}

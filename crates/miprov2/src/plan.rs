@@ -1,0 +1,56 @@
+//! The plan: what a run will ask for, before anything is spent.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use teleprompt_propose::CallRange;
+
+/// What a run asks for. Program runs of several predictors are several LM calls each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Plan {
+    /// Training rows.
+    pub train_rows: usize,
+    /// Validation rows.
+    pub val_rows: usize,
+    /// Optimized predictors.
+    pub predictors: usize,
+    /// Demo sets of each predictor, its own among them.
+    pub demo_sets: usize,
+    /// Instructions of each predictor, its own among them.
+    pub instructions: usize,
+    /// Trials of the search, the baseline and full evaluations aside.
+    pub trials: usize,
+    /// Rows of a minibatch; `None` when every trial is a full evaluation.
+    pub minibatch: Option<usize>,
+    /// Teacher runs, fewest and most.
+    pub bootstrap_runs: (usize, usize),
+    /// Prompt-LM calls.
+    pub proposal_calls: CallRange,
+    /// Program runs asked for by the search. Rows that a candidate has run before are asked for and not run again.
+    pub evaluation_runs: usize,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };
+        write!(
+            f,
+            "{} x {} x {}; {}",
+            plural(self.predictors, "predictor"),
+            plural(self.instructions, "instruction"),
+            plural(self.demo_sets, "demo set"),
+            plural(self.trials, "trial")
+        )?;
+        match self.minibatch {
+            Some(rows) => write!(f, " on minibatches of {rows} of {} validation rows", self.val_rows)?,
+            None => write!(f, " on all {} validation rows", self.val_rows)?,
+        }
+        let (least, most) = self.bootstrap_runs;
+        write!(
+            f,
+            "\nprogram runs: {least} to {most} to bootstrap demos, {} asked for by the search; prompt-LM calls: {} to {}",
+            self.evaluation_runs, self.proposal_calls.least, self.proposal_calls.most
+        )
+    }
+}

@@ -1,0 +1,272 @@
+//! The search: which instruction and which demo set of every predictor score best together.
+//!
+//! Strategies differ in what they evaluate next; what they share is here. [`SearchSpace`] turns choices into candidates,
+//! [`Scoreboard`] runs candidates on rows and never asks a row of a candidate twice.
+
+pub(crate) mod reference;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use teleprompt_core::evaluate::RowResult;
+use teleprompt_core::{
+    Bindings, Candidate, Demo, Evaluate, EvaluateError, Evaluation, PredictorName, PredictorParams, Stage,
+};
+use teleprompt_propose::ProposedInstruction;
+
+use crate::error::OptimizeError;
+use crate::run::Run;
+
+/// What one predictor gets in a combination, by index into its options.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Choice {
+    /// Whose.
+    pub predictor: PredictorName,
+    /// Which instruction; 0 is the program's own.
+    pub instruction: usize,
+    /// Which demo set; 0 is the program's own. `None` when candidates carry no demos.
+    pub demos: Option<usize>,
+}
+
+/// One combination: a choice for every optimized predictor, in the program's order.
+pub type Choices = Vec<Choice>;
+
+/// The options of every predictor.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct SearchSpace {
+    /// In the program's order.
+    pub predictors: Vec<Options>,
+}
+
+/// The options of one predictor.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Options {
+    /// Whose.
+    pub predictor: PredictorName,
+    /// Its instructions, the program's own first; at least one.
+    pub instructions: Vec<ProposedInstruction>,
+    /// Its demo sets, the program's own first; empty when candidates carry no demos.
+    pub demos: Vec<Arc<[Demo]>>,
+}
+
+impl SearchSpace {
+    /// The options of every predictor of `names`, from what was proposed and bootstrapped.
+    pub(crate) fn new(
+        names: &[PredictorName],
+        mut instructions: BTreeMap<PredictorName, Vec<ProposedInstruction>>,
+        demos: Option<&BTreeMap<PredictorName, Vec<Arc<[Demo]>>>>,
+    ) -> Self {
+        let options = names.iter().map(|name| Options {
+            predictor: name.clone(),
+            instructions: instructions.remove(name).unwrap_or_default(),
+            demos: demos.and_then(|sets| sets.get(name)).cloned().unwrap_or_default(),
+        });
+        Self { predictors: options.collect() }
+    }
+
+    /// The combination that leaves the program as it is.
+    pub fn default_choices(&self) -> Choices {
+        let own = |options: &Options| Choice {
+            predictor: options.predictor.clone(),
+            instruction: 0,
+            demos: (!options.demos.is_empty()).then_some(0),
+        };
+        self.predictors.iter().map(own).collect()
+    }
+
+    /// The candidate of a combination. A choice of 0 leaves the program's own.
+    pub fn candidate(&self, choices: &Choices) -> Candidate {
+        let mut candidate = Candidate::default();
+        for (options, choice) in self.predictors.iter().zip(choices) {
+            let instruction = (choice.instruction > 0).then(|| options.instructions.get(choice.instruction));
+            let demos = choice.demos.filter(|&set| set > 0).map(|set| options.demos.get(set));
+            let params = PredictorParams {
+                instruction: instruction.flatten().map(|proposed| proposed.instruction.clone()),
+                demos: demos.flatten().cloned(),
+            };
+            if params != PredictorParams::default() {
+                candidate.set(options.predictor.clone(), params);
+            }
+        }
+        candidate
+    }
+}
+
+/// What kind of evaluation a trial was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialKind {
+    /// The program as it is, on the whole valset.
+    Baseline,
+    /// On a minibatch.
+    Minibatch,
+    /// On the whole valset.
+    Full,
+}
+
+/// One trial: a combination and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// Its number, from 0 (the baseline), in the order of the search.
+    pub number: usize,
+    /// What kind of evaluation.
+    pub kind: TrialKind,
+    /// Which combination.
+    pub choices: Choices,
+    /// The mean score in `[0, 1]`; `None` when no row counts.
+    pub score: Option<f64>,
+    /// Program runs asked for: the rows of the evaluation.
+    pub requested: usize,
+    /// Of these, answered from what an earlier trial had run.
+    pub known: usize,
+    /// The rows' results, without traces; empty unless `track_stats`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<RowResult>,
+}
+
+/// Runs candidates on validation rows, and remembers every row of every candidate.
+pub(crate) struct Scoreboard<'a> {
+    run: &'a Run<'a>,
+    space: &'a SearchSpace,
+    /// By candidate, then by row. Equal candidates are one, whatever their choices.
+    known: BTreeMap<String, BTreeMap<usize, RowResult>>,
+    trials: Vec<TrialRecord>,
+    best: f64,
+}
+
+impl<'a> Scoreboard<'a> {
+    pub(crate) fn new(run: &'a Run<'a>, space: &'a SearchSpace) -> Self {
+        Self { run, space, known: BTreeMap::new(), trials: Vec::new(), best: 0.0 }
+    }
+
+    pub(crate) fn trials(&self) -> &[TrialRecord] {
+        &self.trials
+    }
+
+    pub(crate) fn into_trials(self) -> Vec<TrialRecord> {
+        self.trials
+    }
+
+    /// Evaluates a combination on validation rows and records the trial; gives its mean score.
+    ///
+    /// # Errors
+    /// [`EvaluateError`]; the rows that were run by then are remembered.
+    ///
+    /// # Cost
+    /// One program run for every row that this candidate has not run before.
+    pub(crate) async fn trial(
+        &mut self,
+        kind: TrialKind,
+        choices: &Choices,
+        rows: &[usize],
+    ) -> Result<Option<f64>, EvaluateError> {
+        let candidate = self.space.candidate(choices);
+        // Serializing what is already data cannot fail; were it to, the candidate would merely not be recognized.
+        let key = serde_json::to_string(&candidate).unwrap_or_else(|_| format!("{choices:?}"));
+        let seen = self.known.entry(key).or_default();
+        let missing: Vec<usize> = rows.iter().copied().filter(|row| !seen.contains_key(row)).collect();
+        for _ in missing.len()..rows.len() {
+            self.run.step(Stage::Search);
+        }
+        let outcome = run_rows(self.run, &candidate, &missing, seen).await;
+        let results: Vec<RowResult> = rows.iter().filter_map(|row| seen.get(row).cloned()).collect();
+        outcome?;
+        let evaluation = Evaluation { rows: results };
+        let score = evaluation.score();
+        if kind != TrialKind::Minibatch {
+            self.best = self.best.max(score.unwrap_or(0.0));
+        }
+        self.run.emit(&teleprompt_core::Event::Trial {
+            number: self.trials.len(),
+            full: kind != TrialKind::Minibatch,
+            score,
+            best: self.best,
+        });
+        self.trials.push(TrialRecord {
+            number: self.trials.len(),
+            kind,
+            choices: choices.clone(),
+            score,
+            requested: rows.len(),
+            known: rows.len() - missing.len(),
+            rows: evaluation.rows,
+        });
+        Ok(score)
+    }
+}
+
+/// Runs a candidate on rows, adding each result to `seen` as it comes: also those before an error.
+async fn run_rows(
+    run: &Run<'_>,
+    candidate: &Candidate,
+    rows: &[usize],
+    seen: &mut BTreeMap<usize, RowResult>,
+) -> Result<(), EvaluateError> {
+    let bindings = Bindings::bind(run.program, candidate)?;
+    let cx = run.task.clone().with_bindings(bindings.into());
+    let fresh: Mutex<Vec<RowResult>> = Mutex::new(Vec::with_capacity(rows.len()));
+    let on_row = |result: &RowResult| {
+        run.step(Stage::Search);
+        let mut result = result.clone();
+        match &mut result.outcome {
+            Ok(scored) => scored.trace = teleprompt_core::Trace::default(),
+            // What the model or the metric failed is not known of the row: it may be asked again.
+            Err(error) if !error.kind.counts_as_zero() => return,
+            Err(_) => {}
+        }
+        fresh.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+    };
+    let outcome = Evaluate::new(&run.val, run.metric)
+        .rows(rows)
+        .concurrency(run.config.concurrency)
+        .max_errors(run.config.max_errors)
+        .on_row(&on_row)
+        .run(run.program, &cx)
+        .await;
+    let fresh = fresh.into_inner().unwrap_or_else(PoisonError::into_inner);
+    seen.extend(fresh.into_iter().map(|result| (result.row, result)));
+    outcome.map(|_| ())
+}
+
+/// How a search ended, with what it found.
+pub(crate) struct Found {
+    pub(crate) choices: Choices,
+    pub(crate) trials: Vec<TrialRecord>,
+    pub(crate) ended: Ended,
+}
+
+/// Why a search ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Ended {
+    /// Every trial of the budget was run.
+    Complete,
+    /// The stop signal was given; the best program so far is the result.
+    Stopped,
+    /// An error ended it; the best program so far is the result.
+    Failed {
+        /// What went wrong.
+        message: String,
+    },
+}
+
+impl Ended {
+    pub(crate) fn by(error: &EvaluateError) -> Self {
+        match error {
+            EvaluateError::Fatal(error) if crate::run::is_stop(error) => Self::Stopped,
+            other => Self::Failed { message: other.to_string() },
+        }
+    }
+}
+
+/// The error of a run whose baseline could not be evaluated.
+pub(crate) fn baseline_error(error: EvaluateError) -> OptimizeError {
+    match Ended::by(&error) {
+        Ended::Stopped => OptimizeError::Stopped,
+        _ => OptimizeError::Baseline(error),
+    }
+}

@@ -1,0 +1,268 @@
+//! Watch a prompt get better on a real model, with no key: `cargo run --release --example quickstart`.
+//!
+//! A help desk routes customers' messages to six teams. The model is a very small one that runs inside this program. MIPROv2
+//! finds the instruction and the demos that suit it best, on training and validation rows; the test rows are used once, at the
+//! end, for the program before and after.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
+
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Parser;
+use teleprompt::data::jsonl;
+use teleprompt::prelude::*;
+use teleprompt::propose::GroundedProposer;
+use teleprompt::{PairedDifference, Report};
+use teleprompt_examples::{ModelArgs, Progress};
+
+/// Decide which team of the shop answers the customer's message.
+#[derive(Signature)]
+struct Triage {
+    /// What the customer writes.
+    #[input]
+    message: String,
+    /// The team that answers.
+    #[output]
+    team: Team,
+}
+
+#[derive(Label, Clone, Copy, Debug, PartialEq)]
+enum Team {
+    Billing,
+    Delivery,
+    Returns,
+    Account,
+    Product,
+    Repair,
+}
+
+#[derive(Module)]
+struct Desk {
+    triage: Predict<Triage>,
+}
+
+#[program_source]
+impl Module for Desk {
+    type Input = TriageInput;
+    type Output = TriageOutput;
+
+    async fn forward(&self, cx: &Ctx, input: TriageInput) -> Result<TriageOutput, Error> {
+        self.triage.call(cx, input).await
+    }
+}
+
+/// Optimize the prompt of a help desk's triage on a real model, and see what it gains on rows that it has not seen.
+///
+/// Without options the model is SmolLM2-135M, which runs inside this program: 98 MB of weights are fetched once, no key is
+/// needed, and nothing leaves this machine. With a remote model, training rows and the program's source are sent to it.
+/// Answers are kept, so that a second run costs nothing. Ctrl-C ends the search with the best program so far.
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The folder with train.jsonl, validation.jsonl and test.jsonl.
+    #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/data/helpdesk"))]
+    data: PathBuf,
+    /// The seed of everything random; 0 is one too.
+    #[arg(long, default_value_t = 9)]
+    seed: u64,
+    /// A preset budget instead of the one below: light, medium or heavy.
+    #[arg(long, value_parser = parse_auto, conflicts_with_all = ["num_candidates", "num_trials"])]
+    auto: Option<Auto>,
+    /// Instructions and demo sets that are tried.
+    #[arg(long, default_value_t = 8)]
+    num_candidates: usize,
+    /// Trials of the search.
+    #[arg(long, default_value_t = 16)]
+    num_trials: usize,
+    /// Rows of a minibatch.
+    #[arg(long, default_value_t = 35)]
+    minibatch_size: usize,
+    /// Most bootstrapped demos in a set.
+    #[arg(long, default_value_t = 8)]
+    max_bootstrapped_demos: usize,
+    /// Labeled demos fill a set up to this total.
+    #[arg(long, default_value_t = 8)]
+    max_labeled_demos: usize,
+    /// The form of the prompts: plain lines, or chat with a header for each field.
+    #[arg(long, value_parser = ["plain", "chat"], default_value = "plain")]
+    adapter: String,
+    /// LM calls in flight.
+    #[arg(long, default_value_t = 8)]
+    concurrency: usize,
+    /// A minute's run: a small budget on the first rows, for testing.
+    #[arg(long)]
+    smoke: bool,
+    /// Leave the test rows alone: for choosing settings by the validation rows.
+    #[arg(long)]
+    no_test: bool,
+    /// Where the optimized program is saved.
+    #[arg(long, value_name = "FILE", default_value = "target/quickstart/optimized.json")]
+    save: PathBuf,
+    /// Writes the summary as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+fn parse_auto(text: &str) -> Result<Auto, String> {
+    match text {
+        "light" => Ok(Auto::Light),
+        "medium" => Ok(Auto::Medium),
+        "heavy" => Ok(Auto::Heavy),
+        other => Err(format!("`{other}` is no preset: light, medium or heavy")),
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(mut args: Args) -> Result<(), Box<dyn StdError>> {
+    let rows = |split: &str| jsonl::load_as::<Triage>(args.data.join(format!("{split}.jsonl")));
+    let examples = |rows: Vec<Triage>| rows.into_iter().map(Example::from).collect::<Vec<_>>();
+    let (mut train, mut val, mut test) =
+        (examples(rows("train")?), examples(rows("validation")?), examples(rows("test")?));
+    if args.smoke {
+        (args.num_candidates, args.num_trials, args.minibatch_size) = (3, 4, 12);
+        train.truncate(24);
+        val.truncate(24);
+        test.truncate(36);
+    }
+    let majority = majority_share(&train, &test);
+
+    let lm = args.model.open().await?;
+    let begun = Instant::now();
+    let stop = stop_on_ctrl_c();
+    let adapter: Arc<dyn teleprompt::Adapter> = match args.adapter.as_str() {
+        "chat" => Arc::new(ChatAdapter),
+        _ => Arc::new(PlainAdapter),
+    };
+    // A small model writes short texts: fewer rows are shown to it at a time, in fewer calls.
+    let proposer = GroundedProposer::builder().view_data_batch_size(8).max_summary_batches(3).build()?;
+    let builder = MiproV2::builder()
+        .task_lm(lm.clone())
+        .adapter(adapter.clone())
+        .proposer(Arc::new(proposer))
+        .max_bootstrapped_demos(args.max_bootstrapped_demos)
+        .max_labeled_demos(args.max_labeled_demos)
+        .minibatch_size(args.minibatch_size)
+        .concurrency(args.concurrency)
+        .seed(args.seed)
+        .observer(Arc::new(Progress::default()))
+        .stop(stop);
+    let optimizer = match args.auto {
+        Some(auto) => builder.auto(auto),
+        None => builder.num_candidates(args.num_candidates).num_trials(args.num_trials),
+    }
+    .build()?;
+
+    let desk = Desk { triage: Predict::new() };
+    let data = Dataset::new(train).val(val).test(if args.no_test { Vec::new() } else { test });
+    let best = optimizer.compile(&desk, &data, &metric::exact_match("team")).await?;
+    let seconds = begun.elapsed().as_secs_f64();
+
+    show_winner(&best);
+    println!("{}", best.report);
+    println!("majority     {:.1} % of the test rows have the commonest label of the training rows", 100.0 * majority);
+    println!("time         {seconds:.1} s");
+    if let Some(path) = &args.json {
+        write_file(path, &serde_json::to_string_pretty(&summary(&best.report, majority, seconds))?)?;
+    }
+
+    make_folder(&args.save)?;
+    best.save(&desk, &args.save)?;
+    let loaded = SavedProgram::load(&args.save)?.candidate(&desk)?;
+    let cx = Ctx::new(lm).with_adapter(adapter).bound(&desk, &loaded)?;
+    let message = "The kettle I got on Monday switches itself off before the water is hot.".to_owned();
+    let answer = Module::forward(&desk, &cx, TriageInput { message: message.clone() }).await?;
+    println!("\nsaved to {} and loaded again; a fresh message:", args.save.display());
+    println!("  {message}\n  -> {:?}", answer.team);
+    Ok(())
+}
+
+/// The first Ctrl-C ends the run with the best program so far, the second ends the process.
+fn stop_on_ctrl_c() -> StopSignal {
+    let stop = StopSignal::new();
+    let signal = stop.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            eprintln!("stopping: waiting for the calls in flight (again to end at once; answers so far are kept)");
+            signal.stop();
+        }
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(130);
+        }
+    });
+    stop
+}
+
+/// The share of `test` rows that have the commonest label of the `train` rows.
+fn majority_share(train: &[Example], test: &[Example]) -> f64 {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for row in train {
+        *counts.entry(row.labels.text("team")).or_default() += 1;
+    }
+    let commonest = counts.into_iter().max_by_key(|(_, count)| *count).map(|(label, _)| label);
+    let hits = test.iter().filter(|row| Some(row.labels.text("team")) == commonest).count();
+    hits as f64 / test.len().max(1) as f64
+}
+
+fn show_winner(best: &Optimized) {
+    for (predictor, instruction) in best.report.winning_instructions() {
+        println!("\ninstruction of `{predictor}`:\n  {}", instruction.replace('\n', "\n  "));
+        let demos = best.candidate.get(predictor).and_then(|params| params.demos.clone()).unwrap_or_default();
+        println!("demos:");
+        for demo in demos.iter() {
+            println!("  {:8} <- {}", demo.fields.text("team"), demo.fields.text("message"));
+        }
+    }
+    println!();
+}
+
+/// The summary of a run, for other programs. Shares are in `[0, 1]`; without test rows the validation rows stand in.
+fn summary(report: &Report, majority: f64, seconds: f64) -> serde_json::Value {
+    let (baseline, optimized, difference) = match &report.test {
+        Some(test) => (test.baseline, test.winner, test.difference),
+        None => (report.baseline.score, report.winner.score, report.validation_difference),
+    };
+    let difference =
+        difference.unwrap_or(PairedDifference { mean: optimized - baseline, low: -1.0, high: 1.0, n: 0 });
+    let calls = |count: fn(&teleprompt::CallCounts) -> u64| report.calls.values().map(count).sum::<u64>();
+    serde_json::json!({
+        "majority": majority,
+        "baseline": baseline,
+        "optimized": optimized,
+        "diff": difference.mean,
+        "diff_low": difference.low,
+        "diff_high": difference.high,
+        "test_rows": report.test.as_ref().map_or(0, |test| test.rows.len()),
+        "lm_calls": calls(|counts| counts.requests),
+        "lm_calls_from_cache": calls(|counts| counts.cached),
+        "seconds": seconds,
+        "seed": report.seed,
+        "validation_baseline": report.baseline.score,
+        "validation_optimized": report.winner.score,
+    })
+}
+
+fn make_folder(path: &Path) -> Result<(), String> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|error| format!("cannot make `{}`: {error}", folder.display()))
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), String> {
+    make_folder(path)?;
+    std::fs::write(path, text).map_err(|error| format!("cannot write `{}`: {error}", path.display()))
+}
