@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!   Proposer ◀── GroundedProposer   asks the prompt LM        prompts, dataset_summary, program_description, tips
-//!      ▲                            checks what it answers    strip, checks
-//!      │                            fills what stays empty    edits
+//!      ▲                            checks what it answers    strip, checks, leak
+//!      │                            fills what stays empty    pool, edits
 //!      └──────── FixedProposer      a list of the user's own
 //! ```
 //!
@@ -22,6 +22,8 @@ mod edits;
 mod error;
 mod fixed;
 mod grounded;
+mod leak;
+mod pool;
 mod program_description;
 mod prompts;
 mod proposer;

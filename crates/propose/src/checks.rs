@@ -1,0 +1,379 @@
+//! Which proposals enter the pool: the rules, each a pure function of texts.
+//!
+//! Texts are compared by their words: lower case, without punctuation. Quotations of the data are found in
+//! [`crate::leak`], for many proposals at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use teleprompt_core::SignatureSpec;
+
+use crate::proposer::RejectReason;
+use crate::render::{labels, words};
+
+/// Consecutive words that are compared to find repetitions of the prompt.
+const ECHO_WORDS: usize = 5;
+/// Share of a proposal's word sequences that may stand in the prompt's own words (task, field descriptions, tip) ...
+const MAX_OWN_ECHO: f64 = 0.5;
+/// ... and in all of the prompt: a good instruction shares some wording with the description of its step.
+const MAX_ECHO: f64 = 0.7;
+/// Fewer words than these are no echo of what the prompt was given: descriptions of one task share short phrases.
+const MIN_ECHO: usize = 8;
+
+/// What a proposal for one predictor is checked against.
+pub(crate) struct Rules<'a> {
+    /// The predictor's signature.
+    pub(crate) spec: &'a SignatureSpec,
+    /// The predictor's current instruction.
+    pub(crate) current: &'a str,
+    /// Values that answers take, by the data.
+    pub(crate) known_labels: &'a BTreeSet<String>,
+    /// Most characters.
+    pub(crate) limit: usize,
+}
+
+impl Rules<'_> {
+    /// Whether `text` can be taken; `own` is what its prompt says by itself, `material` what it was shown, `taken` holds the
+    /// [`normal`] forms of the predictor's instructions so far.
+    pub(crate) fn check(
+        &self,
+        text: &str,
+        own: &str,
+        material: &[&str],
+        taken: &BTreeSet<String>,
+    ) -> Result<(), RejectReason> {
+        let text_words = words(text);
+        if text_words.is_empty() && !text.contains("...") && !text.contains('…') {
+            return Err(RejectReason::Empty);
+        }
+        if let Some(text) = placeholder(text, &text_words, self.spec) {
+            return Err(RejectReason::Placeholder { text });
+        }
+        if self.is_answer(&text_words) || is_reply(text) {
+            return Err(RejectReason::Answer);
+        }
+        if taken.contains(&text_words.join(" ")) {
+            return Err(RejectReason::Duplicate);
+        }
+        let chars = text.chars().count();
+        if chars > self.limit {
+            return Err(RejectReason::TooLong { chars, limit: self.limit });
+        }
+        if is_repetitive(text, &text_words) {
+            return Err(RejectReason::Repetitive);
+        }
+        if is_other_script(self.current, text) {
+            return Err(RejectReason::Language);
+        }
+        let shown = SHOWN.iter().any(|name| speaks_of(text, name) && !speaks_of(self.current, name));
+        if shown || copies_form(text, ["Module"]) || is_echo(&text_words, own, material, self.current) {
+            return Err(RejectReason::Echo);
+        }
+        Ok(())
+    }
+
+    /// Whether a proposal is a label or a field's name, with or without the field's name before it.
+    fn is_answer(&self, text: &[String]) -> bool {
+        let mut answers: Vec<Vec<String>> = self.known_labels.iter().map(|label| words(label)).collect();
+        let mut names = Vec::new();
+        for field in self.spec.fields() {
+            answers.extend(labels(&field.ty).unwrap_or_default().iter().map(|label| words(label)));
+            names.extend([words(&field.name), words(&field.prefix)]);
+        }
+        answers.retain(|answer| !answer.is_empty());
+        let after_name = names.iter().find_map(|name| text.strip_prefix(name.as_slice()));
+        names.iter().any(|name| name == text)
+            || answers.iter().any(|answer| answer == text || after_name == Some(answer))
+    }
+}
+
+/// What speaks against using a summary or a description in further prompts, if anything; `own` is what its prompt says by
+/// itself, `material` what it was shown, with the headings that stood before it.
+pub(crate) fn check_grounding(text: &str, own: &str, material: &[(&str, &str)]) -> Option<&'static str> {
+    let text_words = words(text);
+    let pieces: Vec<&str> = material.iter().map(|(_, piece)| *piece).collect();
+    if text_words.is_empty() {
+        Some("the answer was empty")
+    } else if is_repetitive(text, &text_words) {
+        Some("the answer repeats itself")
+    } else if is_reply(text) {
+        Some("the answer is a reply, not a description")
+    } else if copies_form(text, material.iter().map(|(heading, _)| *heading))
+        || is_echo(&text_words, own, &pieces, "")
+    {
+        Some("the answer repeats its prompt")
+    } else {
+        None
+    }
+}
+
+/// Whether a text mostly consists of what its prompt says, apart from what it may repeat.
+fn is_echo(text: &[String], own: &str, material: &[&str], allowed: &str) -> bool {
+    if text.is_empty() {
+        return false;
+    }
+    let n = ECHO_WORDS.min(text.len());
+    let grams = |text: &str| -> BTreeSet<Vec<String>> { words(text).windows(n).map(<[_]>::to_vec).collect() };
+    let allowed = grams(allowed);
+    let share_of = |known: &BTreeSet<Vec<String>>| {
+        let repeated = text.windows(n).filter(|gram| known.contains(*gram) && !allowed.contains(*gram));
+        repeated.count() as f64 / (text.len() + 1 - n) as f64
+    };
+    let mut known = grams(own);
+    if share_of(&known) > MAX_OWN_ECHO {
+        return true;
+    }
+    known.extend(material.iter().flat_map(|piece| grams(piece)));
+    text.len() >= MIN_ECHO && share_of(&known) > MAX_ECHO
+}
+
+/// Names of what the proposer's prompt shows: an instruction that speaks of them is about the prompt, not about the task.
+const SHOWN: [&str; 5] = [
+    "current instruction",
+    "new instruction",
+    "dataset summary",
+    "program description",
+    "module description",
+];
+
+/// Beginnings of replies to someone who talks with the model.
+const REPLIES: [&str; 11] = [
+    "i'm ready",
+    "i am ready",
+    "i'm sorry",
+    "i am sorry",
+    "i'm here to",
+    "i cannot",
+    "i can't",
+    "i'd be happy",
+    "i would be happy",
+    "i'm happy",
+    "as an ai",
+];
+
+/// Whether a text talks to the one who asked.
+fn is_reply(text: &str) -> bool {
+    let lower = text.to_lowercase().replace('’', "'");
+    REPLIES.iter().any(|reply| lower.starts_with(reply))
+}
+
+/// Whether a text holds these words, which are in lower case.
+fn speaks_of(text: &str, name: &str) -> bool {
+    text.to_lowercase().replace('_', " ").contains(name)
+}
+
+/// Whether a text holds one of these headings with a colon, or a broken header of the chat adapter, as a copy of a prompt
+/// does.
+fn copies_form<'a>(text: &str, headings: impl IntoIterator<Item = &'a str>) -> bool {
+    let lower = text.to_lowercase().replace('_', " ");
+    // `## word ##`, whatever brackets are left around it.
+    let marked = |(at, _): (usize, &str)| {
+        let after = lower.get(at + 2..).unwrap_or_default();
+        after.split_once("##").is_some_and(|(name, _)| !name.trim().is_empty() && !name.contains('\n'))
+    };
+    let headed = |heading: &str| {
+        let heading = format!("{}:", heading.to_lowercase());
+        lower.match_indices(&heading).any(|(at, _)| {
+            let before = lower.get(..at).unwrap_or_default();
+            !before.ends_with(char::is_alphanumeric)
+        })
+    };
+    lower.match_indices("##").any(marked) || headings.into_iter().any(headed)
+}
+
+/// The form in which instructions are compared: words in lower case, without punctuation.
+pub(crate) fn normal(text: &str) -> String {
+    words(text).join(" ")
+}
+
+/// Words by which the inside of brackets shows that something was to be filled in.
+const BLANKS: [&str; 8] =
+    ["instruction", "instructions", "insert", "placeholder", "proposed", "todo", "tbd", "here"];
+/// Whole answers that only name what was asked for.
+const NAMES_ONLY: [&str; 14] = [
+    "instruction",
+    "the instruction",
+    "new instruction",
+    "the new instruction",
+    "proposed instruction",
+    "your instruction",
+    "improved instruction",
+    "text",
+    "one paragraph",
+    "n a",
+    "none",
+    "todo",
+    "tbd",
+    "not given for this example",
+];
+
+/// The place in `text` that was to be filled in.
+fn placeholder(text: &str, text_words: &[String], spec: &SignatureSpec) -> Option<String> {
+    let dots = |text: &str| text.contains("...") || text.contains('…');
+    if NAMES_ONLY.contains(&text_words.join(" ").as_str()) || (text_words.len() <= 3 && dots(text)) {
+        return Some(text.to_owned());
+    }
+    // What a colon announces at the very end is missing.
+    if text.ends_with(':') {
+        return Some(text.lines().next_back().unwrap_or(text).to_owned());
+    }
+    for (open, close) in [('{', '}'), ('<', '>'), ('[', ']')] {
+        for (start, _) in text.match_indices(open) {
+            let inside = &text[start + open.len_utf8()..];
+            let Some(end) = inside.find([open, close, '\n']).filter(|&end| inside[end..].starts_with(close))
+            else {
+                continue;
+            };
+            let inner = inside[..end].trim();
+            let inner_words = words(inner);
+            let blank = inner_words.iter().any(|word| BLANKS.contains(&word.as_str()))
+                || inner_words.first().is_some_and(|word| word == "your")
+                || (inner_words.is_empty() && dots(inner))
+                || (open == '{' && spec.fields().any(|field| field.name == inner));
+            if blank {
+                return Some(text[start..start + open.len_utf8() + end + close.len_utf8()].to_owned());
+            }
+        }
+    }
+    None
+}
+
+/// Whether at most half of the sentences, or 65 % of the sequences of three words, are new. Prose of this length has more
+/// than 90 %.
+fn is_repetitive(text: &str, text_words: &[String]) -> bool {
+    let sentences: Vec<String> =
+        text.split(['.', '!', '?', '\n', '。']).map(normal).filter(|sentence| !sentence.is_empty()).collect();
+    let distinct: BTreeSet<&String> = sentences.iter().collect();
+    if sentences.len() >= 4 && distinct.len() * 2 <= sentences.len() {
+        return true;
+    }
+    let grams: BTreeSet<&[String]> = text_words.windows(3).collect();
+    text_words.len() >= 20 && grams.len() * 100 <= (text_words.len() - 2) * 65
+}
+
+/// Whether fewer than half of the letters of `text` belong to the script of most letters of `current`.
+fn is_other_script(current: &str, text: &str) -> bool {
+    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+    for script in current.chars().filter_map(script) {
+        *counts.entry(script).or_default() += 1;
+    }
+    let Some((main, _)) = counts.into_iter().max_by_key(|&(_, count)| count) else { return false };
+    let letters: Vec<u32> = text.chars().filter_map(script).collect();
+    letters.iter().filter(|&&script| script == main).count() * 2 < letters.len()
+}
+
+/// A number for the script of a letter: scripts used together (Han and kana) share one, and a script without a number of
+/// its own here is told by its block of 128 characters.
+fn script(c: char) -> Option<u32> {
+    if !c.is_alphabetic() {
+        return None;
+    }
+    Some(match u32::from(c) {
+        0x0000..=0x024F | 0x1E00..=0x1EFF | 0x2C60..=0x2C7F | 0xA720..=0xA7FF | 0xFF21..=0xFF5A => 0,
+        0x0370..=0x03FF | 0x1F00..=0x1FFF => 1,
+        0x0400..=0x052F | 0x1C80..=0x1C8F | 0x2DE0..=0x2DFF | 0xA640..=0xA69F => 2,
+        0x0600..=0x06FF | 0x0750..=0x077F | 0x0870..=0x08FF | 0xFB50..=0xFDFF | 0xFE70..=0xFEFF => 3,
+        0x2E80..=0x30FF | 0x31F0..=0x9FFF | 0xF900..=0xFAFF | 0x20000..=0x3FFFF => 4,
+        0x1100..=0x11FF | 0x3130..=0x318F | 0xA960..=0xA97F | 0xAC00..=0xD7FF => 5,
+        other => 16 + (other >> 7),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CURRENT: &str = "Read the message and name the team.";
+
+    fn check(text: &str) -> Result<(), RejectReason> {
+        let spec = SignatureSpec::parse("message -> team: label[billing, lost parcels], note").unwrap();
+        let known = BTreeSet::from(["urgent".to_owned()]);
+        let rules = Rules { spec: &spec, current: CURRENT, known_labels: &known, limit: 200 };
+        let own = "Write an instruction that leads to better answers than the current one.";
+        let material = ["The messages are short complaints about parcels that were lost or came late."];
+        rules.check(text, own, &material, &BTreeSet::from([normal(CURRENT)]))
+    }
+
+    fn rejected(text: &str) -> RejectReason {
+        check(text).unwrap_err()
+    }
+
+    #[test]
+    fn good_instructions_are_taken() {
+        for text in [
+            "Decide which team handles the message: billing or lost parcels.",
+            "You route mail. Give the team {billing, lost parcels} that fits best.",
+            "Wrap the team in <team> tags.",
+            "Read the message and name the team. If two fit, take the first.",
+            "Short complaints about parcels are common; name the team anyway.",
+            "Sort.",
+            "Submodule: name the team.",
+            "## Task\nName the team.\n## Form\nOne word.",
+        ] {
+            assert_eq!(check(text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_ones_are_named() {
+        let placeholder = |text: &str| RejectReason::Placeholder { text: text.to_owned() };
+        assert_eq!(rejected(""), RejectReason::Empty);
+        assert_eq!(rejected("--- !"), RejectReason::Empty);
+        assert_eq!(rejected("..."), placeholder("..."));
+        assert_eq!(rejected("Instruction: ..."), placeholder("Instruction: ..."));
+        assert_eq!(rejected("Do this: {instruction}"), placeholder("{instruction}"));
+        assert_eq!(rejected("<your instruction> for the team"), placeholder("<your instruction>"));
+        assert_eq!(rejected("Read [insert the message] now"), placeholder("[insert the message]"));
+        assert_eq!(rejected("Name the team of {message}."), placeholder("{message}"));
+        assert_eq!(rejected("The new instruction."), placeholder("The new instruction."));
+        assert_eq!(rejected("Name it.\nThe teams are:"), placeholder("The teams are:"));
+        assert_eq!(rejected("Billing."), RejectReason::Answer);
+        assert_eq!(rejected("Team: lost parcels"), RejectReason::Answer);
+        assert_eq!(rejected("urgent"), RejectReason::Answer);
+        assert_eq!(rejected("I’m ready to help. Please give me the message."), RejectReason::Answer);
+        assert_eq!(rejected("Team"), RejectReason::Answer);
+        assert_eq!(rejected("read the message, and name THE team"), RejectReason::Duplicate);
+        assert_eq!(rejected(&"word ".repeat(50)), RejectReason::TooLong { chars: 250, limit: 200 });
+        assert_eq!(rejected("Go on. Go on. Go on. Stop."), RejectReason::Repetitive);
+        assert_eq!(rejected(&"name the team ".repeat(8)), RejectReason::Repetitive);
+        assert_eq!(rejected("Назови команду, которой адресовано письмо."), RejectReason::Language);
+        assert_eq!(rejected("Write an instruction that leads to better answers."), RejectReason::Echo);
+        assert_eq!(rejected("The current instruction is to give a detailed answer."), RejectReason::Echo);
+        assert_eq!(rejected("[## tip ##] Name the team."), RejectReason::Echo);
+        assert_eq!(rejected("Current instruction: sort it. Module description: none."), RejectReason::Echo);
+        assert_eq!(
+            rejected("The messages are short complaints about parcels that were lost or came late"),
+            RejectReason::Echo
+        );
+    }
+
+    #[test]
+    fn groundings_that_copy_their_prompt_are_not_used() {
+        let rows = "Row 1 message: where is my parcel, it was sent last week team: delivery";
+        let check = |text: &str| check_grounding(text, "Describe the data.", &[("Rows", rows)]);
+        assert_eq!(check("Customers ask where their parcels are."), None);
+        assert_eq!(
+            check("Row 1\nmessage: where is my parcel, it was sent"),
+            Some("the answer repeats its prompt")
+        );
+        assert_eq!(check(&"It is a parcel. ".repeat(4)), Some("the answer repeats itself"));
+        assert_eq!(check("All about parcels. Rows: 1, 2"), Some("the answer repeats its prompt"));
+        assert_eq!(check("I'm here to help."), Some("the answer is a reply, not a description"));
+        assert_eq!(check("-"), Some("the answer was empty"));
+    }
+
+    #[test]
+    fn scripts_that_are_used_together_are_one() {
+        assert!(!is_other_script("質問に答える", "しつもんにこたえてください"));
+        assert!(is_other_script("質問に答える", "Answer the question"));
+        assert!(!is_other_script("123", "Answer"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_checks_panic(text in "(\\{|\\}|<|>|\\[|\\]|\\.|\\n|team|\\PC){0,60}") {
+            let _ = check(&text);
+        }
+    }
+}

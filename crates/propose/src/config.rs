@@ -1,0 +1,229 @@
+//! The settings of [`GroundedProposer`] and their builder.
+
+use crate::error::{ConfigError, ConfigProblem};
+use crate::grounded::GroundedProposer;
+use crate::proposer::ProposalRequest;
+use crate::tips::TipLibrary;
+
+/// Checked settings: every count is at least 1.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) program_aware: bool,
+    pub(crate) data_aware: bool,
+    pub(crate) tip_aware: bool,
+    pub(crate) fewshot_aware: bool,
+    pub(crate) view_data_batch_size: usize,
+    pub(crate) max_summary_batches: usize,
+    pub(crate) row_tokens: usize,
+    pub(crate) source_tokens: usize,
+    pub(crate) demo_tokens: usize,
+    pub(crate) summary_tokens: u32,
+    pub(crate) description_tokens: u32,
+    pub(crate) instruction_tokens: u32,
+    pub(crate) max_instruction_chars: usize,
+    pub(crate) max_tries: u32,
+    pub(crate) edits: bool,
+    pub(crate) reserved_edits: usize,
+    pub(crate) tips: TipLibrary,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            program_aware: true,
+            data_aware: true,
+            tip_aware: true,
+            fewshot_aware: true,
+            // Batch size and number of batches: those of DSPy 3.4.1 (`view_data_batch_size`, ten calls at most).
+            view_data_batch_size: 10,
+            max_summary_batches: 10,
+            // A batch of ten rows stays below 1,500 tokens, a proposal with three demos below 2,000: half of the
+            // context of a small model.
+            row_tokens: 150,
+            source_tokens: 800,
+            demo_tokens: 150,
+            summary_tokens: 160,
+            description_tokens: 120,
+            instruction_tokens: 200,
+            // 200 tokens of six characters: only a model that ignores its limit of tokens gets there.
+            max_instruction_chars: 1200,
+            max_tries: 3,
+            edits: true,
+            reserved_edits: 0,
+            tips: TipLibrary::standard(),
+        }
+    }
+}
+
+impl Settings {
+    /// For how many places of each predictor the prompt LM is asked: the first ones after the original.
+    pub(crate) fn asked(&self, request: &ProposalRequest<'_>) -> usize {
+        request.num_candidates.saturating_sub(1).saturating_sub(self.reserved_edits)
+    }
+}
+
+/// Builds a [`GroundedProposer`]; see [`GroundedProposer::builder`].
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct GroundedProposerBuilder {
+    settings: Settings,
+}
+
+impl GroundedProposerBuilder {
+    /// Whether the program and each predictor's part in it are described (default: yes).
+    ///
+    /// Costs `1 + P` calls. With it the program's source text goes to the prompt LM.
+    pub fn program_aware(mut self, yes: bool) -> Self {
+        self.settings.program_aware = yes;
+        self
+    }
+
+    /// Whether the data is summarized (default: yes). Costs at most [`Self::max_summary_batches`] calls and one.
+    ///
+    /// With it rows of the trainset go to the prompt LM.
+    pub fn data_aware(mut self, yes: bool) -> Self {
+        self.settings.data_aware = yes;
+        self
+    }
+
+    /// Whether each proposal is written under a tip (default: yes). Costs no call.
+    pub fn tip_aware(mut self, yes: bool) -> Self {
+        self.settings.tip_aware = yes;
+        self
+    }
+
+    /// Whether proposals are shown demos of their predictor (default: yes). Costs no call.
+    pub fn fewshot_aware(mut self, yes: bool) -> Self {
+        self.settings.fewshot_aware = yes;
+        self
+    }
+
+    /// Rows shown in each summary call (default 10, at least 1).
+    pub fn view_data_batch_size(mut self, rows: usize) -> Self {
+        self.settings.view_data_batch_size = rows;
+        self
+    }
+
+    /// Most batches of rows that are summarized (default 10, at least 1): a sample of the rows where there are more.
+    pub fn max_summary_batches(mut self, batches: usize) -> Self {
+        self.settings.max_summary_batches = batches;
+        self
+    }
+
+    /// Tokens for each row in a summary call, estimated at 4 characters each; long rows are cut and marked as cut
+    /// (default 150, at least 1).
+    pub fn row_tokens(mut self, tokens: usize) -> Self {
+        self.settings.row_tokens = tokens;
+        self
+    }
+
+    /// Tokens for the program's source text, estimated at 4 characters each (default 800, at least 1).
+    pub fn source_tokens(mut self, tokens: usize) -> Self {
+        self.settings.source_tokens = tokens;
+        self
+    }
+
+    /// Tokens for each demo in a proposal call, estimated at 4 characters each (default 150, at least 1).
+    pub fn demo_tokens(mut self, tokens: usize) -> Self {
+        self.settings.demo_tokens = tokens;
+        self
+    }
+
+    /// Most tokens of each answer of the data summary (default 160, at least 1).
+    pub fn summary_tokens(mut self, tokens: u32) -> Self {
+        self.settings.summary_tokens = tokens;
+        self
+    }
+
+    /// Most tokens of each description of the program or a part of it (default 120, at least 1).
+    pub fn description_tokens(mut self, tokens: u32) -> Self {
+        self.settings.description_tokens = tokens;
+        self
+    }
+
+    /// Most tokens of a proposed instruction (default 200, at least 1). Where the current instruction is long, one and a
+    /// half times its estimated tokens, if that is more.
+    pub fn instruction_tokens(mut self, tokens: u32) -> Self {
+        self.settings.instruction_tokens = tokens;
+        self
+    }
+
+    /// Most characters of a proposed instruction (default 1200, at least 1). Where the current instruction is long, twice
+    /// its length, if that is more.
+    pub fn max_instruction_chars(mut self, chars: usize) -> Self {
+        self.settings.max_instruction_chars = chars;
+        self
+    }
+
+    /// Most attempts at each instruction, the first included (default 3, at least 1).
+    pub fn max_tries(mut self, tries: u32) -> Self {
+        self.settings.max_tries = tries;
+        self
+    }
+
+    /// Whether places for which no attempt succeeded are filled with edits of the current instruction (default: yes).
+    pub fn edits(mut self, yes: bool) -> Self {
+        self.settings.edits = yes;
+        self
+    }
+
+    /// How many of each predictor's places, the last ones, are given to edits without asking the prompt LM (default 0). For
+    /// prompt LMs that write poor instructions; saves `P * places` calls. A signature has one, three or seven edits.
+    pub fn reserved_edits(mut self, places: usize) -> Self {
+        self.settings.reserved_edits = places;
+        self
+    }
+
+    /// The tips to draw from (default [`TipLibrary::standard`]).
+    pub fn tips(mut self, tips: TipLibrary) -> Self {
+        self.settings.tips = tips;
+        self
+    }
+
+    /// The proposer.
+    ///
+    /// # Errors
+    /// [`ConfigError`] lists every setting that has no meaning.
+    pub fn build(self) -> Result<GroundedProposer, ConfigError> {
+        let settings = self.settings;
+        let counts = [
+            ("view_data_batch_size", settings.view_data_batch_size, ", or switch `data_aware` off"),
+            ("max_summary_batches", settings.max_summary_batches, ", or switch `data_aware` off"),
+            ("row_tokens", settings.row_tokens, ""),
+            ("source_tokens", settings.source_tokens, ", or switch `program_aware` off"),
+            ("demo_tokens", settings.demo_tokens, ", or switch `fewshot_aware` off"),
+            ("summary_tokens", settings.summary_tokens as usize, ""),
+            ("description_tokens", settings.description_tokens as usize, ""),
+            ("instruction_tokens", settings.instruction_tokens as usize, ""),
+            ("max_instruction_chars", settings.max_instruction_chars, ""),
+            ("max_tries", settings.max_tries as usize, ""),
+        ];
+        let mut problems: Vec<ConfigProblem> = counts
+            .into_iter()
+            .filter(|&(_, count, _)| count == 0)
+            .map(|(setting, _, remedy)| ConfigProblem::Zero { setting, remedy })
+            .collect();
+        problems.extend(settings.tips.problems());
+        if problems.is_empty() { Ok(GroundedProposer { settings }) } else { Err(ConfigError { problems }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tips::Tip;
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let tips = [Tip::new("a", ""), Tip::new("a", "x").weighing(f64::NAN)].into_iter().collect();
+        let error =
+            GroundedProposerBuilder::default().view_data_batch_size(0).max_tries(0).tips(tips).build();
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "the proposer cannot be built: `view_data_batch_size` is 0: set it to 1 or more, or switch `data_aware` off; \
+             `max_tries` is 0: set it to 1 or more; two tips have the key `a`: rename one, or remove the first with \
+             `TipLibrary::without`; tip `a` has the weight NaN: give it a finite weight above 0, or remove the tip"
+        );
+        assert_eq!(GroundedProposerBuilder::default().build(), Ok(GroundedProposer::default()));
+    }
+}
