@@ -2,7 +2,7 @@
 //!
 //! - [`ci`] runs every check that a change must pass, cheap ones first;
 //! - [`tidy`] holds the rules that neither the compiler nor clippy knows;
-//! - [`bench`] measures this workspace and its peers, interleaved, and writes the tables of `docs/BENCHMARKS.md`.
+//! - [`mod@bench`] measures this workspace and its peers, interleaved, and writes the tables of `docs/BENCHMARKS.md`.
 //!
 //! Nothing here is published, and no crate depends on it.
 

@@ -1,0 +1,109 @@
+"""Lets `cargo xtask bench` drive Optuna, or a library with its interface: `python study.py MODULE`.
+
+One JSON object a line on standard input, one answer a line on standard output:
+
+    {"op": "version"}                                      -> {"version": ".."}
+    {"op": "start", "space": SPACE, "seed": N}             -> {}
+    {"op": "ask"}                                          -> {"values": [..]}  (categorical: the index)
+    {"op": "tell", "value": X}                             -> {}
+    {"op": "time", "space": SPACE, "seed": N,
+     "history": H, "rounds": R}                            -> {"milliseconds": X}  (mean of one ask and tell)
+
+SPACE is a list of {"kind": "float", "low": .., "high": ..} and {"kind": "choice", "n": ..}. Values are minimized. An
+answer with "error" says what went wrong.
+"""
+
+import importlib
+import json
+import random
+import sys
+import time
+import warnings
+from importlib.metadata import version
+
+warnings.filterwarnings("ignore")
+module = sys.argv[1]
+library = importlib.import_module(module)
+importlib.import_module(module + ".samplers")
+if hasattr(library, "logging"):
+    library.logging.set_verbosity(library.logging.WARNING)
+
+
+def study_of(seed):
+    sampler = library.samplers.TPESampler(multivariate=True, seed=seed)
+    return library.create_study(sampler=sampler, direction="minimize")
+
+
+def tell(study, trial, value):
+    # Optuna takes either and is faster with the trial; its port takes the number only.
+    study.tell(trial if module == "optuna" else trial.number, value)
+
+
+def suggest(trial, space):
+    values = []
+    for index, parameter in enumerate(space):
+        name = f"p{index}"
+        if parameter["kind"] == "float":
+            values.append(trial.suggest_float(name, parameter["low"], parameter["high"]))
+        else:
+            values.append(trial.suggest_categorical(name, list(range(parameter["n"]))))
+    return values
+
+
+def distribution(parameter):
+    distributions = library.distributions
+    if parameter["kind"] == "float":
+        return distributions.FloatDistribution(parameter["low"], parameter["high"])
+    return distributions.CategoricalDistribution(list(range(parameter["n"])))
+
+
+def draw(parameter, rng):
+    if parameter["kind"] == "float":
+        return rng.uniform(parameter["low"], parameter["high"])
+    return rng.randrange(parameter["n"])
+
+
+def timed(space, seed, history, rounds):
+    rng = random.Random(seed)
+    study = study_of(seed)
+    create_trial = (library if hasattr(library, "create_trial") else library.trial).create_trial
+    distributions = {f"p{index}": distribution(parameter) for index, parameter in enumerate(space)}
+    for _ in range(history):
+        params = {f"p{index}": draw(parameter, rng) for index, parameter in enumerate(space)}
+        study.add_trial(create_trial(params=params, distributions=distributions, value=rng.random()))
+    start = time.perf_counter()
+    for _ in range(rounds):
+        trial = study.ask()
+        suggest(trial, space)
+        tell(study, trial, rng.random())
+    return 1000 * (time.perf_counter() - start) / rounds
+
+
+def main():
+    study = space = trial = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = {}
+        try:
+            match request["op"]:
+                case "version":
+                    answer["version"] = version(module)
+                case "start":
+                    study, space = study_of(request["seed"]), request["space"]
+                case "ask":
+                    trial = study.ask()
+                    answer["values"] = suggest(trial, space)
+                case "tell":
+                    tell(study, trial, request["value"])
+                case "time":
+                    answer["milliseconds"] = timed(
+                        request["space"], request["seed"], request["history"], request["rounds"]
+                    )
+                case other:
+                    answer["error"] = f"unknown operation {other}"
+        except Exception as error:  # What a peer raises is a result, to be shown.
+            answer["error"] = f"{type(error).__name__}: {error}"
+        print(json.dumps(answer), flush=True)
+
+
+main()

@@ -1,0 +1,162 @@
+//! What can be measured: families of cases, each case one figure of ours against one of each contender.
+
+use serde::Serialize;
+
+use super::peers::Peer;
+use crate::error::Error;
+
+/// Which figures are better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "a build without `bench` makes none; `Higher` is for families to come")
+)]
+pub(crate) enum Better {
+    Higher,
+    Lower,
+}
+
+/// What a case measures.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Figure {
+    /// Unique in a run.
+    pub(crate) name: String,
+    pub(crate) unit: &'static str,
+    pub(crate) better: Better,
+    /// In ratios, medians below this count as this: for figures that can be 0.
+    pub(crate) floor: f64,
+}
+
+/// Who is measured.
+#[derive(Debug)]
+pub(crate) enum Contender<'a> {
+    /// This workspace.
+    Ours,
+    /// A baseline from this workspace, by its name.
+    Rival(&'a str),
+    /// Another project's program.
+    Peer(&'a mut Peer),
+}
+
+impl Contender<'_> {
+    /// The name in the table.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Ours => "teleprompt",
+            Self::Rival(name) => name,
+            Self::Peer(peer) => peer.name(),
+        }
+    }
+}
+
+/// The same work for every contender.
+pub(crate) trait Case {
+    /// What is measured.
+    fn figure(&self) -> Figure;
+
+    /// The baselines from this workspace that ours is compared with.
+    fn rivals(&self) -> &'static [&'static str];
+
+    /// One measurement. A function of contender and seed, times apart.
+    fn measure(&self, contender: &mut Contender<'_>, seed: u64) -> Result<f64, Error>;
+}
+
+/// Cases that belong together: one argument of the command, one table.
+pub(crate) trait Family {
+    /// How many seeds are measured unless the command says otherwise.
+    fn seeds(&self) -> u32;
+
+    /// The cases in the order of the table.
+    fn cases(&self, quick: bool) -> Result<Vec<Box<dyn Case>>, Error>;
+}
+
+/// One family by name.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    /// In a few words.
+    pub(crate) measures: &'static str,
+    /// What must be there first; `None` for a family that can be measured.
+    pub(crate) waits_for: Option<&'static str>,
+}
+
+/// All families in the order of `docs/BENCHMARKS.md`.
+const FAMILIES: [Entry; 5] = [
+    Entry {
+        name: "tpe",
+        measures: "the optimizer alone: time of ask and tell, search efficiency",
+        waits_for: None,
+    },
+    Entry {
+        name: "search",
+        measures: "MIPROv2's search on simulated and recorded landscapes",
+        waits_for: Some("the search strategies"),
+    },
+    Entry {
+        name: "overhead",
+        measures: "calls per second, CPU time and memory around the model's own time",
+        waits_for: Some("the stub server"),
+    },
+    Entry {
+        name: "propose",
+        measures: "calls, time and quality of instruction proposals",
+        waits_for: Some("the recorded proposals"),
+    },
+    Entry {
+        name: "task",
+        measures: "accuracy on real tasks with a real model",
+        waits_for: Some("the task cells"),
+    },
+];
+
+/// The family with this name, or all of them for `all` and for no name.
+///
+/// # Errors
+///
+/// When there is no such family.
+pub(crate) fn choose(name: Option<&str>) -> Result<Vec<&'static Entry>, Error> {
+    let wanted = name.unwrap_or("all");
+    let chosen: Vec<_> = FAMILIES.iter().filter(|entry| wanted == "all" || wanted == entry.name).collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = FAMILIES.iter().map(|entry| entry.name).collect();
+        return Err(Error::Usage(format!("no family `{wanted}`; there are {} and all", names.join(", "))));
+    }
+    Ok(chosen)
+}
+
+/// The family that can be measured under this name.
+#[cfg(feature = "bench")]
+pub(crate) fn make(name: &str) -> Option<Box<dyn Family>> {
+    match name {
+        "tpe" => Some(Box::new(super::tpe::Tpe)),
+        _ => None,
+    }
+}
+
+/// No family can be measured by this build.
+#[cfg(not(feature = "bench"))]
+pub(crate) fn make(_name: &str) -> Option<Box<dyn Family>> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_are_chosen_by_name() {
+        assert_eq!(choose(Some("search")).unwrap()[0].waits_for, Some("the search strategies"));
+        assert_eq!(choose(Some("all")).unwrap().len(), FAMILIES.len());
+        assert_eq!(choose(None).unwrap().len(), FAMILIES.len());
+        assert!(choose(Some("speed")).unwrap_err().to_string().contains("tpe, search, overhead"));
+    }
+
+    #[cfg(feature = "bench")]
+    #[test]
+    fn every_family_that_waits_for_nothing_can_be_made() {
+        for entry in &FAMILIES {
+            assert_eq!(make(entry.name).is_some(), entry.waits_for.is_none(), "{}", entry.name);
+        }
+    }
+}

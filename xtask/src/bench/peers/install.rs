@@ -1,0 +1,56 @@
+//! A Python environment of its own for each peer, made once and kept below the target folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::Entry;
+use crate::error::Error;
+use crate::workspace::{Workspace, shown};
+
+/// Names of the interpreter, the most usual one first.
+const INTERPRETERS: [&str; 2] = ["python3", "python"];
+/// The interpreter of a virtual environment: on most systems, and on Windows.
+const INSIDE: [&str; 2] = ["bin/python", "Scripts/python.exe"];
+
+/// The interpreter of the environment in which the peer's packages are installed.
+///
+/// # Errors
+///
+/// When there is no Python, or a package cannot be installed.
+pub(super) fn python(workspace: &Workspace, entry: &Entry) -> Result<PathBuf, Error> {
+    let folder = workspace.target().join("bench-peers").join(&entry.name);
+    // Written last, so that an installation that was broken off is made again.
+    let stamp = folder.join("installed.txt");
+    let packages = entry.packages.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == packages)
+        && let Some(python) = inside(&folder)
+    {
+        return Ok(python);
+    }
+
+    let interpreter = INTERPRETERS.iter().find(|name| {
+        let version =
+            Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        version.is_ok_and(|status| status.success())
+    });
+    let interpreter = interpreter.ok_or_else(|| Error::Usage("there is no Python".into()))?;
+    finish(Command::new(interpreter).args(["-m", "venv", "--clear"]).arg(&folder), "python -m venv")?;
+    let python = inside(&folder).ok_or_else(|| Error::Usage("the environment has no Python".into()))?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    let command = shown(&[], "pip install", &entry.packages);
+    finish(Command::new(&python).args(pip).args(&entry.packages), &command)?;
+    fs::write(&stamp, packages).map_err(Error::file("write", stamp))?;
+    Ok(python)
+}
+
+fn inside(folder: &Path) -> Option<PathBuf> {
+    INSIDE.iter().map(|path| folder.join(path)).find(|path| path.is_file())
+}
+
+fn finish(command: &mut Command, shown: &str) -> Result<(), Error> {
+    // What pip prints goes to the terminal, but not among the tables.
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let status = status.map_err(|source| Error::Start { command: shown.to_owned(), source })?;
+    if status.success() { Ok(()) } else { Err(Error::Command { command: shown.to_owned(), status }) }
+}

@@ -1,0 +1,173 @@
+//! A peer as a process: one JSON object a line to its standard input, one answer a line from its standard output.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Entry, FOLDER};
+use crate::error::Error;
+use crate::workspace::Workspace;
+
+/// How long a peer may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Another project's program, running, or the reason why it is not.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    name: String,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Running { process: Process, version: String },
+    Missing(String),
+}
+
+impl Peer {
+    /// A peer that has no figures.
+    pub(super) fn absent(name: &str, reason: String) -> Self {
+        Self { name: name.to_owned(), state: State::Missing(reason) }
+    }
+
+    /// Starts the peer's driver and asks for its version.
+    pub(super) fn start(workspace: &Workspace, entry: &Entry, python: &Path) -> Self {
+        let mut words = entry.driver.iter();
+        let file = words.next().map(String::as_str).unwrap_or_default();
+        let mut command = Command::new(python);
+        command.arg(workspace.path(FOLDER).join(file)).args(words);
+        let state = match Process::start(&mut command).and_then(Process::with_version) {
+            Ok((process, version)) => State::Running { process, version },
+            Err(problem) => State::Missing(format!("not started: {problem}")),
+        };
+        Self { name: entry.name.clone(), state }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The version, or why there is none.
+    pub(crate) fn version(&self) -> String {
+        match &self.state {
+            State::Running { version, .. } => version.clone(),
+            State::Missing(reason) => reason.lines().next().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Why the peer cannot be measured.
+    pub(crate) fn missing(&self) -> Option<&str> {
+        match &self.state {
+            State::Running { .. } => None,
+            State::Missing(reason) => Some(reason),
+        }
+    }
+
+    /// The answer to a request.
+    ///
+    /// # Errors
+    ///
+    /// What the peer reports, and when it gives no answer.
+    #[cfg_attr(not(any(feature = "bench", test)), expect(dead_code, reason = "only families ask"))]
+    pub(crate) fn request(&mut self, request: &Value) -> Result<Value, Error> {
+        let answer = match &mut self.state {
+            State::Running { process, .. } => process.request(request),
+            State::Missing(reason) => Err(reason.clone()),
+        };
+        answer.map_err(|problem| Error::Measurement { subject: self.name.clone(), problem })
+    }
+}
+
+/// A process that answers.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    requests: Option<ChildStdin>,
+    answers: Receiver<String>,
+}
+
+impl Process {
+    fn start(command: &mut Command) -> Result<Self, String> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let requests = child.stdin.take();
+        let output = child.stdout.take();
+        let (sender, answers) = channel();
+        // A thread of its own reads, so that a silent peer can be given up.
+        thread::spawn(move || {
+            for line in output.into_iter().flat_map(|output| BufReader::new(output).lines()) {
+                let Ok(line) = line else { break };
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { child, requests, answers })
+    }
+
+    fn with_version(mut self) -> Result<(Self, String), String> {
+        let answer = self.request(&json!({"op": "version"}))?;
+        let version = answer.get("version").and_then(Value::as_str).ok_or("it has no version")?.to_owned();
+        Ok((self, version))
+    }
+
+    fn request(&mut self, request: &Value) -> Result<Value, String> {
+        let input = self.requests.as_mut().ok_or("its input is closed")?;
+        let sent = writeln!(input, "{request}").and_then(|()| input.flush());
+        sent.map_err(|error| format!("it takes no requests: {error}"))?;
+        let line = self.answers.recv_timeout(PATIENCE).map_err(|error| match error {
+            RecvTimeoutError::Timeout => format!("no answer within {} s", PATIENCE.as_secs()),
+            RecvTimeoutError::Disconnected => "it ended without an answer".to_owned(),
+        })?;
+        let answer: Value =
+            serde_json::from_str(&line).map_err(|error| format!("`{line}` is no JSON: {error}"))?;
+        match answer.get("error").and_then(Value::as_str) {
+            Some(problem) => Err(problem.to_owned()),
+            None => Ok(answer),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The end of its input ends a driver by itself; one that hangs is ended. Neither can fail in a way that
+        // matters here.
+        self.requests = None;
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_peer_says_why() {
+        let mut peer = Peer::absent("optuna", "not installed: no Python\ndetails".into());
+        assert_eq!(peer.version(), "not installed: no Python");
+        let message = peer.request(&json!({})).unwrap_err().to_string();
+        assert!(message.starts_with("optuna: not installed"), "{message}");
+    }
+
+    #[test]
+    fn a_program_that_does_not_exist_is_no_error() {
+        assert!(Process::start(&mut Command::new("teleprompt-no-such-program")).is_err());
+    }
+
+    #[test]
+    fn a_program_that_ends_gives_no_answer() {
+        // The test program itself, asked for no test, ends at once without a line of JSON.
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let process = Process::start(command.args(["--exact", "none"])).unwrap();
+        assert!(process.with_version().is_err());
+    }
+}
