@@ -63,7 +63,9 @@
 //! | sampler | cost per ask | source |
 //! |---|---|---|
 //! | [`RandomSampler`] | parameters | |
-//! | [`TpeSampler`] | 24 x history x parameters | Bergstra et al. 2011; Watanabe, arXiv:2304.11127; the densities of Optuna 5.0 |
+//! | [`QuasiRandomSampler`] | parameters | Halton 1960, scrambled as in Matoušek 1998 |
+//! | [`GridSampler`] | parameters | |
+//! | [`TpeSampler`] | 24 x history x parameters, one tight loop | Bergstra et al. 2011; Watanabe, arXiv:2304.11127; the densities of Optuna 5.0 |
 //!
 //! [`TpeConfig::optuna`] has Optuna's densities, checked against numbers that Optuna 5.0.0 made; the random draws are
 //! others. TPE knows no noise, and repeats values on small spaces.
@@ -77,6 +79,8 @@
 mod axis;
 mod distribution;
 mod error;
+#[cfg(feature = "journal")]
+pub mod journal;
 mod parzen;
 mod sampler;
 mod space;
@@ -90,7 +94,8 @@ mod weights;
 pub use crate::distribution::{Choice, Distribution, ParamValue};
 pub use crate::error::{Error, SpaceError};
 pub use crate::sampler::{
-    AskContext, Densities, Dependence, Gamma, RandomSampler, Sampler, TpeConfig, TpeSampler,
+    AskContext, Densities, Dependence, Gamma, GridSampler, QuasiRandomSampler, RandomSampler, Sampler,
+    TpeConfig, TpeSampler,
 };
 pub use crate::space::{Condition, Parameter, SearchSpace, SearchSpaceBuilder, Values};
 pub use crate::study::{Study, StudyState};

@@ -1,0 +1,140 @@
+//! The settings of TPE, as plain data: what Optuna calls the arguments of `TPESampler`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::weights::Weights;
+
+/// How many of `n` finished trials are good.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Gamma {
+    /// `min(ceil(fraction · n), cap)`.
+    Linear {
+        /// In `(0, 1]`.
+        fraction: f64,
+        /// At least 1.
+        cap: usize,
+    },
+    /// `min(ceil(factor · √n), cap)`.
+    Sqrt {
+        /// Above 0, finite.
+        factor: f64,
+        /// At least 1.
+        cap: usize,
+    },
+}
+
+impl Gamma {
+    pub(super) fn count(self, n: usize) -> usize {
+        let (x, cap) = match self {
+            Self::Linear { fraction, cap } => (fraction * n as f64, cap),
+            Self::Sqrt { factor, cap } => (factor * (n as f64).sqrt(), cap),
+        };
+        (x.ceil() as usize).min(cap).min(n)
+    }
+}
+
+/// Which parameters share a density.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Dependence {
+    /// Each parameter on its own.
+    Univariate,
+    /// All parameters that are active under the same condition: a mixture of products of kernels.
+    Multivariate,
+}
+
+/// The settings of a [`TpeSampler`](super::TpeSampler).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TpeConfig {
+    /// Trials are random until this many have a value.
+    pub n_startup_trials: usize,
+    /// Draws from l(x) per suggestion, at least 1.
+    pub n_ei_candidates: usize,
+    /// How many trials are good.
+    pub gamma: Gamma,
+    /// How trials count within a density.
+    pub weights: Weights,
+    /// The weight of the prior, against 1 for a new trial; above 0, finite.
+    pub prior_weight: f64,
+    /// Which parameters share a density.
+    pub dependence: Dependence,
+}
+
+impl TpeConfig {
+    /// The densities of Optuna 5.0's `TPESampler` with its defaults (multivariate, constant liar).
+    pub fn optuna() -> Self {
+        Self {
+            n_startup_trials: 10,
+            n_ei_candidates: 24,
+            gamma: Gamma::Linear { fraction: 0.1, cap: 25 },
+            weights: Weights::Recent,
+            prior_weight: 1.0,
+            dependence: Dependence::Multivariate,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let error = |setting, requirement| Err(Error::Config { setting, requirement });
+        match self.gamma {
+            Gamma::Linear { fraction, .. } if !(fraction > 0.0 && fraction <= 1.0) => {
+                return error("gamma.fraction", "it must lie in (0, 1]");
+            }
+            Gamma::Sqrt { factor, .. } if !(factor > 0.0 && factor.is_finite()) => {
+                return error("gamma.factor", "it must be above 0 and finite");
+            }
+            Gamma::Linear { cap: 0, .. } | Gamma::Sqrt { cap: 0, .. } => {
+                return error("gamma.cap", "it must be at least 1");
+            }
+            _ => {}
+        }
+        if self.n_ei_candidates == 0 {
+            return error("n_ei_candidates", "it must be at least 1");
+        }
+        if !(self.prior_weight > 0.0 && self.prior_weight.is_finite()) {
+            return error("prior_weight", "it must be above 0 and finite");
+        }
+        Ok(())
+    }
+}
+
+impl Default for TpeConfig {
+    /// [`TpeConfig::optuna`].
+    fn default() -> Self {
+        Self::optuna()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gamma_counts_as_optuna_does() {
+        let gamma = TpeConfig::optuna().gamma;
+        let counts = [0, 1, 10, 11, 20, 21, 250, 251, 1000].map(|n| gamma.count(n));
+        assert_eq!(counts, [0, 1, 1, 2, 2, 3, 25, 25, 25]);
+        assert_eq!(Gamma::Sqrt { factor: 0.25, cap: 25 }.count(100), 3);
+        assert_eq!(Gamma::Linear { fraction: 1.0, cap: 9 }.count(4), 4);
+    }
+
+    #[test]
+    fn meaningless_settings_are_refused() {
+        let optuna = TpeConfig::optuna();
+        assert_eq!(optuna.check(), Ok(()));
+        for config in [
+            TpeConfig { gamma: Gamma::Linear { fraction: 0.0, cap: 1 }, ..optuna.clone() },
+            TpeConfig { gamma: Gamma::Linear { fraction: f64::NAN, cap: 1 }, ..optuna.clone() },
+            TpeConfig { gamma: Gamma::Sqrt { factor: 1.0, cap: 0 }, ..optuna.clone() },
+            TpeConfig { n_ei_candidates: 0, ..optuna.clone() },
+            TpeConfig { prior_weight: 0.0, ..optuna.clone() },
+            TpeConfig { prior_weight: f64::INFINITY, ..optuna.clone() },
+        ] {
+            assert!(config.check().is_err(), "{config:?}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Parameters that are active together, and their two densities.
+
+use rand::Rng;
+
+use super::Densities;
+use crate::axis::{Cell, Dimension};
+use crate::distribution::ParamValue;
+use crate::parzen::{Mixture, Scratch, Shape};
+use crate::space::SearchSpace;
+
+/// Parameters that share a condition, and the densities of their values among the trials that have them.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    /// The index of the first parameter, whose condition is that of all.
+    pub(super) first: usize,
+    /// Parameters with a single value, which are no dimensions.
+    fixed: Vec<(usize, ParamValue)>,
+    /// The others, one dimension each.
+    free: Vec<(usize, Dimension)>,
+    /// l(x).
+    pub(super) below: Mixture,
+    /// g(x).
+    pub(super) above: Mixture,
+    scratch: Scratch,
+}
+
+impl Group {
+    /// The group of the parameters `members`, ascending and not empty.
+    pub(super) fn new(space: &SearchSpace, members: &[usize], shape: Shape) -> Self {
+        let (mut fixed, mut free) = (Vec::new(), Vec::new());
+        for &index in members {
+            let distribution = &space.parameters()[index].distribution;
+            match distribution.only_value() {
+                Some(value) => fixed.push((index, value)),
+                None => free.push((index, Dimension::new(distribution))),
+            }
+        }
+        let mixture = Mixture::new(free.iter().map(|(_, dimension)| dimension), shape);
+        Self {
+            first: members[0],
+            fixed,
+            free,
+            below: mixture.clone(),
+            above: mixture,
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// The cells of the values in `slots`, or `None` where the group is inactive.
+    fn point(&self, slots: &[Option<ParamValue>]) -> Option<Vec<Cell>> {
+        self.free.iter().map(|(index, dimension)| Some(dimension.cell(slots[*index]?))).collect()
+    }
+
+    /// Adds a trial to one of the densities, where the group is active in it.
+    pub(super) fn insert(&mut self, number: u64, slots: &[Option<ParamValue>], good: bool) {
+        if let Some(point) = self.point(slots) {
+            let centers: Vec<f64> = point.iter().map(|cell| cell.center).collect();
+            if good { &mut self.below } else { &mut self.above }.insert(number, &centers);
+        }
+    }
+
+    /// Moves a trial to the good trials or away from them, where it has values here.
+    pub(super) fn shift(&mut self, number: u64, good: bool) {
+        let Self { below, above, .. } = self;
+        let (from, to) = if good { (above, below) } else { (below, above) };
+        if let Some(centers) = from.remove(number) {
+            to.insert(number, &centers);
+        }
+    }
+
+    /// Both densities at the values in `slots`; nothing where the group is inactive.
+    pub(super) fn densities(&mut self, slots: &[Option<ParamValue>]) -> Option<Densities> {
+        let point = self.point(slots)?;
+        let log_l = self.below.log_density(&point, &mut self.scratch);
+        let log_g = self.above.log_density(&point, &mut self.scratch);
+        Some(Densities { log_l, log_g })
+    }
+
+    /// Sets the group's slots to the best of `n_candidates` draws from l(x) by l(x) / g(x); the first of equals.
+    pub(super) fn suggest(
+        &mut self,
+        n_candidates: usize,
+        rng: &mut impl Rng,
+        slots: &mut [Option<ParamValue>],
+    ) {
+        let Self { fixed, free, below, above, scratch, .. } = self;
+        for &(index, value) in fixed.iter() {
+            slots[index] = Some(value);
+        }
+        let (mut values, mut point) = (Vec::new(), Vec::new());
+        let mut top = f64::NEG_INFINITY;
+        for candidate in 0..if free.is_empty() { 0 } else { n_candidates } {
+            let centers = below.sample(rng);
+            values.clear();
+            values.extend(free.iter().zip(&centers).map(|((_, dimension), &center)| dimension.value(center)));
+            point.clear();
+            point.extend(free.iter().zip(&values).map(|((_, dimension), &value)| dimension.cell(value)));
+            let score = below.log_density(&point, scratch) - above.log_density(&point, scratch);
+            if candidate == 0 || score > top {
+                top = score;
+                for ((index, _), &value) in free.iter().zip(&values) {
+                    slots[*index] = Some(value);
+                }
+            }
+        }
+    }
+}
