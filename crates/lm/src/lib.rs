@@ -27,9 +27,15 @@ pub mod secret;
 pub mod spec;
 
 pub use crate::layers::LmStack;
+pub use crate::layers::budget::{Budget, Caps, Spent};
 pub use crate::layers::cache::{Cache, CacheError, CacheStats};
+pub use crate::layers::cassette::{Cassette, Recorder};
+pub use crate::layers::limit::{Limiter, Limits};
 pub use crate::layers::retry::{Retry, RetryEvent, RetryPolicy};
+pub use crate::pricing::{Price, PriceTable};
+pub use crate::providers::anthropic::AnthropicLm;
 pub use crate::providers::compatible::CompatibleLm;
+pub use crate::providers::gemini::GeminiLm;
 #[cfg(feature = "openai")]
 pub use crate::providers::openai::OpenAiLm;
 pub use crate::secret::ApiKey;

@@ -1,0 +1,347 @@
+//! One request on one worker: prompt, prefix, constraint, sampling.
+//!
+//! **Invariant:** an answer depends on the request alone. The prompt's tokens are a function of the request: each
+//! message part is tokenized by itself, always, so that parts which requests share are the same tokens in each.
+//! And what the model computes for a token depends on the tokens before it alone, whether keys and values come
+//! from the cache, from what the worker still holds, or are computed. So cache size, eviction, number of workers
+//! and threads, and the order of requests cannot change a completion. (Only [`Usage::cached_tokens`] tells of
+//! them.) On another processor the last bits of a sum may differ, and a completion with them.
+//!
+//! The last chunk is fed together with the tokens that the constraint forces; tokens after which nothing is open
+//! are not fed at all. So a label costs one pass over the last chunk, plus one per token that is truly chosen.
+
+use std::sync::Arc;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
+use teleprompt_core::lm::{FinishReason, LmErrorKind, LmRequest, LmResponse, Part, Role, Usage};
+
+use super::constrain::{Grammars, Guide};
+use super::error::ModelError;
+use super::forward::{Model, Scratch};
+use super::kv::KvStore;
+use super::prefix::{ChunkKey, PrefixCache, chain};
+use super::tokenizer::Tokenizer;
+
+/// Most tokens of a completion where the request sets none.
+const DEFAULT_MAX_TOKENS: u32 = 512;
+/// With a temperature: tokens less likely than this share of the likeliest one's probability are left out. A
+/// small model's long tail is noise (the value is llama.cpp's default `min_p`).
+const MIN_SHARE: f64 = 0.05;
+
+/// How messages become text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PromptFormat {
+    /// `<|im_start|>role`, the text, `<|im_end|>`, and an open assistant message: what the model was tuned on.
+    /// No system message is added where the request has none.
+    #[default]
+    ChatMl,
+    /// The texts alone, an empty line between messages; the completion goes on where the last one ends.
+    Plain,
+}
+
+/// What all workers share.
+pub(crate) struct Engine {
+    pub(crate) model: Model,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) grammars: Grammars,
+    pub(crate) cache: PrefixCache,
+    pub(crate) format: PromptFormat,
+}
+
+/// A worker's own state.
+pub(crate) struct Session {
+    engine: Arc<Engine>,
+    store: KvStore,
+    scratch: Scratch,
+    /// The tokens that the store holds.
+    held: Vec<u32>,
+}
+
+/// Why a request got no answer.
+pub(crate) type Failure = (LmErrorKind, String);
+
+impl Session {
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        let store = KvStore::new(&engine.model.dimensions);
+        Self { engine, store, scratch: Scratch::default(), held: Vec::new() }
+    }
+
+    /// Answers one request.
+    pub(crate) fn generate(&mut self, request: &LmRequest) -> Result<LmResponse, Failure> {
+        let result = self.answer(request);
+        match result {
+            // What the store holds beyond the shared chunks belongs to this request alone.
+            Ok(_) => self.store.truncate(self.held.len()),
+            // After a failure nothing is trusted.
+            Err(_) => self.reset(),
+        }
+        result
+    }
+
+    /// Forgets everything.
+    pub(crate) fn reset(&mut self) {
+        self.rewind(0);
+    }
+
+    fn answer(&mut self, request: &LmRequest) -> Result<LmResponse, Failure> {
+        let engine = Arc::clone(&self.engine);
+        let chunks = engine.chunks(request)?;
+        let context = engine.model.dimensions.context;
+        let input: usize = chunks.iter().map(Vec::len).sum();
+        if input >= context {
+            let kind = LmErrorKind::ContextOverflow { tokens: input as u64, limit: context as u64 - 1 };
+            return Err((kind, "shorten the prompt or use fewer demos".into()));
+        }
+        let mut guide = match &request.constraint {
+            Some(constraint) => Some(engine.grammars.start(constraint).map_err(invalid)?),
+            None => None,
+        };
+        let Some((last, shared)) = chunks.split_last() else { return Err(invalid("the request has no text".into())) };
+        let keys = chain(&chunks);
+        let cached = self.prefill(shared, &keys).map_err(internal)?;
+
+        let settings = &request.settings;
+        let most = settings.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS) as usize;
+        let mut sampler = Sampler::new(request, keys.last().unwrap_or(&ChunkKey::default()));
+        let mut completion = Completion::new(&engine.tokenizer, &settings.stop);
+        let mut pending = last.clone();
+        let finish = loop {
+            if let Some(guide) = &mut guide {
+                for token in guide.forced() {
+                    completion.push(token);
+                    pending.push(token);
+                }
+                if let Some(error) = guide.error() {
+                    return Err((LmErrorKind::Internal, error));
+                }
+            }
+            if completion.is_stopped() {
+                break FinishReason::Stop;
+            }
+            if completion.tokens.len() > most {
+                completion.truncate(most);
+                break FinishReason::Length;
+            }
+            if guide.as_ref().is_some_and(Guide::is_done) {
+                break FinishReason::Stop;
+            }
+            if completion.tokens.len() == most || self.store.len() + pending.len() > context {
+                break FinishReason::Length;
+            }
+            let state = engine.model.forward(&pending, &mut self.store, &mut self.scratch).map_err(internal)?;
+            pending.clear();
+            let token = match &mut guide {
+                Some(guide) => {
+                    let allowed = guide.allowed().map_err(|e| (LmErrorKind::Internal, e))?;
+                    let logits = engine.model.logits_of(&state, &allowed);
+                    sampler.pick(&logits).and_then(|i| allowed.get(i).copied())
+                }
+                None => sampler.pick(&engine.model.logits(&state)).map(|i| i as u32),
+            };
+            let Some(token) = token else { break FinishReason::Stop };
+            if engine.tokenizer.is_special(token) {
+                break FinishReason::Stop;
+            }
+            if let Some(guide) = &mut guide {
+                guide.push(token).map_err(|e| (LmErrorKind::Internal, e))?;
+            }
+            completion.push(token);
+            pending.push(token);
+        };
+        let usage = Usage {
+            input_tokens: input as u64,
+            output_tokens: completion.tokens.len() as u64,
+            cached_tokens: cached as u64,
+        };
+        Ok(LmResponse::new(completion.into_text()).with_usage(usage).with_finish(finish))
+    }
+
+    /// Brings the shared chunks into the store, and returns how many of their tokens were not computed.
+    fn prefill(&mut self, shared: &[Vec<u32>], keys: &[ChunkKey]) -> Result<usize, ModelError> {
+        let engine = Arc::clone(&self.engine);
+        let wanted = shared.concat();
+        let held = self.held.iter().zip(&wanted).take_while(|(a, b)| a == b).count();
+        self.rewind(held);
+        let known = engine.cache.lookup(keys.get(..shared.len()).unwrap_or_default());
+        let mut reused = held;
+        let mut end = 0;
+        for (i, tokens) in shared.iter().enumerate() {
+            let start = end;
+            end += tokens.len();
+            match known.get(i) {
+                // The worker holds it itself.
+                Some(_) if end <= self.held.len() => {}
+                Some(chunk) => {
+                    self.rewind(start);
+                    self.store.append(chunk);
+                    reused = end;
+                }
+                None => {
+                    let missing = wanted.get(self.held.len()..end).unwrap_or_default();
+                    if !missing.is_empty() {
+                        engine.model.forward(missing, &mut self.store, &mut self.scratch)?;
+                    }
+                    if let (Some(key), true) = (keys.get(i), engine.cache.is_on()) {
+                        engine.cache.insert(*key, i, self.store.copy(start..end));
+                    }
+                }
+            }
+            self.held.extend_from_slice(wanted.get(self.held.len()..end).unwrap_or_default());
+        }
+        Ok(reused)
+    }
+
+    fn rewind(&mut self, tokens: usize) {
+        self.held.truncate(tokens);
+        self.store.truncate(tokens);
+    }
+}
+
+impl Engine {
+    /// The prompt's tokens: one chunk per message part that has any, markers with the part they adjoin.
+    fn chunks(&self, request: &LmRequest) -> Result<Vec<Vec<u32>>, Failure> {
+        let mut chunks: Vec<Vec<u32>> = Vec::new();
+        match self.format {
+            PromptFormat::ChatMl => {
+                let marker = |name| self.tokenizer.special(name).ok_or_else(|| invalid(format!("no `{name}` token")));
+                let (start, end) = (marker("<|im_start|>")?, marker("<|im_end|>")?);
+                for message in &request.messages {
+                    let role = match message.role {
+                        Role::System => "system\n",
+                        Role::User => "user\n",
+                        Role::Assistant => "assistant\n",
+                    };
+                    let mut texts = message.parts.iter().map(|Part::Text(text)| text.as_str());
+                    let head = format!("{role}{}", texts.next().unwrap_or_default());
+                    chunks.push([vec![start], self.tokenizer.encode(&head)].concat());
+                    chunks.extend(texts.map(|text| self.tokenizer.encode(text)));
+                    if let Some(chunk) = chunks.last_mut() {
+                        chunk.push(end);
+                        chunk.extend(self.tokenizer.encode("\n"));
+                    }
+                }
+                if let Some(chunk) = chunks.last_mut() {
+                    chunk.push(start);
+                    chunk.extend(self.tokenizer.encode("assistant\n"));
+                }
+            }
+            PromptFormat::Plain => {
+                for (i, message) in request.messages.iter().enumerate() {
+                    if i > 0 && let Some(chunk) = chunks.last_mut() {
+                        chunk.extend(self.tokenizer.encode("\n\n"));
+                    }
+                    chunks.extend(message.parts.iter().map(|Part::Text(text)| self.tokenizer.encode(text)));
+                }
+            }
+        }
+        chunks.retain(|chunk| !chunk.is_empty());
+        Ok(chunks)
+    }
+}
+
+/// Chooses tokens: the likeliest one, or by seeded chance where the request has a temperature.
+struct Sampler {
+    temperature: f64,
+    rng: ChaCha8Rng,
+}
+
+impl Sampler {
+    /// The random stream is a function of the request's seed, its rollout and its prompt.
+    fn new(request: &LmRequest, prompt: &ChunkKey) -> Self {
+        let mut hasher = Sha256::new_with_prefix(b"teleprompt/local/sampler");
+        hasher.update(request.settings.seed.unwrap_or(0).to_le_bytes());
+        hasher.update(request.rollout.to_le_bytes());
+        hasher.update(prompt);
+        let temperature = request.settings.temperature.filter(|t| t.is_finite()).unwrap_or(0.0);
+        Self { temperature, rng: ChaCha8Rng::from_seed(hasher.finalize().into()) }
+    }
+
+    /// The index of the chosen logit; `None` if there is none.
+    fn pick(&mut self, logits: &[f32]) -> Option<usize> {
+        let mut best = None;
+        for (i, logit) in logits.iter().enumerate() {
+            // Of equals the first wins; what is not a number never does.
+            if best.is_none_or(|(_, top)| *logit > top) && !logit.is_nan() {
+                best = Some((i, *logit));
+            }
+        }
+        let (likeliest, top) = best?;
+        if self.temperature <= 0.0 {
+            return Some(likeliest);
+        }
+        let weight = |logit: f32| ((f64::from(logit) - f64::from(top)) / self.temperature).exp();
+        let kept: Vec<(usize, f64)> =
+            logits.iter().map(|l| weight(*l)).enumerate().filter(|(_, w)| *w >= MIN_SHARE).collect();
+        let total: f64 = kept.iter().map(|(_, w)| w).sum();
+        let mut left = self.rng.random::<f64>() * total;
+        for (i, w) in &kept {
+            left -= w;
+            if left < 0.0 {
+                return Some(*i);
+            }
+        }
+        Some(kept.last().map_or(likeliest, |(i, _)| *i))
+    }
+}
+
+/// A completion as it grows, and the stop string that ends it.
+struct Completion<'a> {
+    tokenizer: &'a Tokenizer,
+    stop: &'a [String],
+    tokens: Vec<u32>,
+    bytes: Vec<u8>,
+    cut: Option<usize>,
+}
+
+impl<'a> Completion<'a> {
+    fn new(tokenizer: &'a Tokenizer, stop: &'a [String]) -> Self {
+        Self { tokenizer, stop, tokens: Vec::new(), bytes: Vec::new(), cut: None }
+    }
+
+    fn push(&mut self, token: u32) {
+        let before = self.bytes.len();
+        self.tokens.push(token);
+        self.bytes.extend_from_slice(self.tokenizer.bytes(token));
+        if self.cut.is_none() {
+            let find = |stop: &String| find_from(&self.bytes, stop.as_bytes(), before);
+            self.cut = self.stop.iter().filter_map(find).min();
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.cut.is_some()
+    }
+
+    fn truncate(&mut self, tokens: usize) {
+        self.tokens.truncate(tokens);
+        self.bytes = self.tokens.iter().flat_map(|t| self.tokenizer.bytes(*t)).copied().collect();
+    }
+
+    /// The text before the first stop string. Bytes that are no whole character (a cut one, at the end) become
+    /// the replacement character.
+    fn into_text(mut self) -> String {
+        self.bytes.truncate(self.cut.unwrap_or(usize::MAX));
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
+/// Where `needle` first ends behind the first `known` bytes of `haystack`; an empty needle is nowhere.
+fn find_from(haystack: &[u8], needle: &[u8], known: usize) -> Option<usize> {
+    if needle.is_empty() {
+        return None;
+    }
+    let start = (known + 1).saturating_sub(needle.len());
+    haystack.get(start..)?.windows(needle.len()).position(|window| window == needle).map(|i| start + i)
+}
+
+fn invalid(detail: String) -> Failure {
+    (LmErrorKind::InvalidRequest, detail)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as a function in `map_err`")]
+fn internal(error: ModelError) -> Failure {
+    (LmErrorKind::Internal, error.to_string())
+}

@@ -1,0 +1,198 @@
+//! Reading a GGUF file: the model's dimensions and its tensors, checked before anything is computed.
+//!
+//! A file is untrusted. Every number that sizes an allocation or an index is checked against the others here,
+//! and a panic of the reader below is caught and becomes an error. Tensors of any GGML type are accepted;
+//! [`unpack`] gives them as `f32`.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use candle_core::quantized::QTensor;
+use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::Device;
+
+use super::error::{LocalError, ModelError};
+use super::matmul::WIDTH;
+
+/// Bounds on the dimensions of a model: far above any that a processor serves, far below an overflow.
+const MOST: usize = 1 << 20;
+
+/// The dimensions of a `llama` model. All are at least 1.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Dimensions {
+    pub(crate) layers: usize,
+    /// Width of the residual stream.
+    pub(crate) hidden: usize,
+    /// Width of the gated feed-forward layer.
+    pub(crate) inner: usize,
+    pub(crate) heads: usize,
+    /// Heads that have keys and values; divides `heads`.
+    pub(crate) kv_heads: usize,
+    /// Width of one head; a multiple of 32, as is `inner`.
+    pub(crate) head: usize,
+    pub(crate) vocabulary: usize,
+    /// Most tokens that the model was trained to see.
+    pub(crate) context: usize,
+    pub(crate) rope_base: f32,
+    pub(crate) norm_epsilon: f32,
+}
+
+/// An open GGUF file.
+pub(crate) struct Gguf {
+    content: Content,
+    reader: BufReader<File>,
+}
+
+impl Gguf {
+    /// Opens a file and reads its header and metadata.
+    pub(crate) fn open(path: &Path) -> Result<Self, LocalError> {
+        let read = |source| LocalError::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(read)?;
+        if !file.metadata().map_err(read)?.is_file() {
+            return Err(read(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a file")));
+        }
+        let mut reader = BufReader::with_capacity(1 << 20, file);
+        let content = guarded(|| Ok(Content::read(&mut reader)?))
+            .map_err(|e| LocalError::Model { path: path.to_owned(), source: ModelError::Gguf(e.to_string()) })?;
+        Ok(Self { content, reader })
+    }
+
+    /// A metadata text.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        match self.content.metadata.get(key) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A metadata number.
+    pub(crate) fn number(&self, key: &str) -> Option<usize> {
+        let value = self.content.metadata.get(key)?;
+        match value {
+            Value::I32(n) => usize::try_from(*n).ok(),
+            Value::I64(n) => usize::try_from(*n).ok(),
+            value => usize::try_from(value.to_u64().ok()?).ok(),
+        }
+    }
+
+    /// A metadata list of texts.
+    pub(crate) fn texts(&self, key: &str) -> Result<Vec<&str>, ModelError> {
+        let missing = || ModelError::Metadata(key.into());
+        let Some(Value::Array(items)) = self.content.metadata.get(key) else { return Err(missing()) };
+        let mut texts = Vec::with_capacity(items.len());
+        for item in items {
+            let Value::String(text) = item else { return Err(missing()) };
+            texts.push(text.as_str());
+        }
+        Ok(texts)
+    }
+
+    /// A metadata list of numbers.
+    pub(crate) fn numbers(&self, key: &str) -> Result<Vec<i64>, ModelError> {
+        let missing = || ModelError::Metadata(key.into());
+        let Some(Value::Array(items)) = self.content.metadata.get(key) else { return Err(missing()) };
+        let number = |item: &Value| match item {
+            Value::I32(n) => Some(i64::from(*n)),
+            Value::I64(n) => Some(*n),
+            value => i64::try_from(value.to_u64().ok()?).ok(),
+        };
+        items.iter().map(number).collect::<Option<_>>().ok_or_else(missing)
+    }
+
+    /// The model's dimensions, consistent with each other.
+    pub(crate) fn dimensions(&self) -> Result<Dimensions, ModelError> {
+        match self.text("general.architecture") {
+            Some("llama") => {}
+            other => {
+                let value = other.unwrap_or_default().into();
+                return Err(ModelError::Unsupported { key: "general.architecture", value });
+            }
+        }
+        let size = |key: &'static str| {
+            let n = self.number(key).ok_or_else(|| ModelError::Metadata(key.into()))?;
+            if (1..=MOST).contains(&n) { Ok(n) } else { Err(unsupported(key, n)) }
+        };
+        let real = |key: &str| match self.content.metadata.get(key) {
+            Some(Value::F32(x)) if x.is_finite() && *x > 0.0 => Some(*x),
+            _ => None,
+        };
+        if self.number("llama.expert_count").unwrap_or(0) > 1 {
+            return Err(unsupported("llama.expert_count", 2));
+        }
+        let heads = size("llama.attention.head_count")?;
+        let hidden = size("llama.embedding_length")?;
+        let kv_heads = self.number("llama.attention.head_count_kv").unwrap_or(heads);
+        if kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
+            return Err(unsupported("llama.attention.head_count_kv", kv_heads));
+        }
+        let head = hidden / heads;
+        if head == 0 || !hidden.is_multiple_of(heads) {
+            return Err(unsupported("llama.embedding_length", hidden));
+        }
+        if self.number("llama.rope.dimension_count").unwrap_or(head) != head {
+            return Err(unsupported("llama.rope.dimension_count", head));
+        }
+        if self.content.metadata.contains_key("llama.rope.scaling.type") && self.text("llama.rope.scaling.type") != Some("none") {
+            let value = self.text("llama.rope.scaling.type").unwrap_or_default().into();
+            return Err(ModelError::Unsupported { key: "llama.rope.scaling.type", value });
+        }
+        let inner = size("llama.feed_forward_length")?;
+        // Whole panels: true of every quantized model, whose rows are whole blocks of 32.
+        if !head.is_multiple_of(WIDTH) || !inner.is_multiple_of(WIDTH) {
+            return Err(unsupported("llama.feed_forward_length", inner));
+        }
+        let epsilon_key = "llama.attention.layer_norm_rms_epsilon";
+        Ok(Dimensions {
+            layers: size("llama.block_count")?,
+            hidden,
+            inner,
+            heads,
+            kv_heads,
+            head,
+            vocabulary: self.texts("tokenizer.ggml.tokens")?.len(),
+            context: size("llama.context_length")?,
+            rope_base: real("llama.rope.freq_base").unwrap_or(10_000.0),
+            norm_epsilon: real(epsilon_key).ok_or_else(|| ModelError::Metadata(epsilon_key.into()))?,
+        })
+    }
+
+    /// Whether the file has this tensor.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.content.tensor_infos.contains_key(name)
+    }
+
+    /// A tensor as it is stored, of the expected shape.
+    pub(crate) fn tensor(&mut self, name: &str, expected: &[usize]) -> Result<QTensor, ModelError> {
+        let Some(info) = self.content.tensor_infos.get(name) else {
+            return Err(ModelError::Gguf(format!("there is no tensor `{name}`")));
+        };
+        if info.shape.dims() != expected {
+            let (found, expected) = (info.shape.dims().to_vec(), expected.to_vec());
+            return Err(ModelError::Shape { name: name.into(), found, expected });
+        }
+        guarded(|| Ok(self.content.tensor(&mut self.reader, name, &Device::Cpu)?))
+    }
+
+    /// A vector of `f32`.
+    pub(crate) fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>, ModelError> {
+        let stored = self.tensor(name, &[length])?;
+        unpack(&stored)
+    }
+}
+
+/// The values of a stored tensor, row by row.
+pub(crate) fn unpack(stored: &QTensor) -> Result<Vec<f32>, ModelError> {
+    guarded(|| Ok(stored.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?))
+}
+
+fn unsupported(key: &'static str, value: usize) -> ModelError {
+    ModelError::Unsupported { key, value: value.to_string() }
+}
+
+/// Runs a reader of untrusted bytes; a panic in it is an error of the file.
+fn guarded<T>(read: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(ModelError::Gguf("its numbers contradict each other".into())))
+}

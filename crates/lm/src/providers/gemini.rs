@@ -1,0 +1,312 @@
+//! [`GeminiLm`]: Google's Gemini (`generateContent`).
+//!
+//! The shape differs from chat completions: the assistant is called `model`, the system message stands apart,
+//! and a prompt can be blocked without any candidate. JSON schemas are passed as structured output
+//! (`responseJsonSchema`). Deliberately absent: tools, media, several candidates.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use teleprompt_core::lm::{
+    Capabilities, FinishReason, Lm, LmError, LmErrorKind, LmRequest, LmResponse, ModelId, Role, Usage,
+};
+
+use super::anthropic::split_system;
+use super::chat;
+use super::compatible::BaseUrl;
+use super::http::{Auth, Failure, Http, Timeouts, disguised, unbuilt, unreadable};
+use crate::{ApiKey, SpecError};
+
+const BASE: &str = "https://generativelanguage.googleapis.com";
+/// Stop strings that the provider takes in one request.
+const MAX_STOPS: usize = 5;
+
+/// A Gemini model, with the identity `gemini/NAME`. Build one with [`GeminiLm::builder`].
+///
+/// # Cost
+/// Every call of [`Lm::generate`] is exactly one HTTP exchange.
+///
+/// # Determinism
+/// That of the provider. The `seed` of a request is sent in 31 bits, moved on by its rollout.
+#[derive(Clone, Debug)]
+pub struct GeminiLm {
+    id: ModelId,
+    model: String,
+    base: BaseUrl,
+    http: Http,
+}
+
+impl GeminiLm {
+    /// A builder for `model`, such as `gemini-2.5-flash`.
+    pub fn builder(model: impl Into<String>) -> GeminiBuilder {
+        GeminiBuilder { model: model.into(), key: None, base_url: None, timeouts: Timeouts::default() }
+    }
+
+    async fn call(&self, request: &LmRequest) -> Result<LmResponse, Failure> {
+        let body = body(request)?;
+        let address = self.base.join(&["v1beta", "models", &format!("{}:generateContent", self.model)]);
+        let built = self.http.client().post(address).json(&body).build().map_err(unbuilt)?;
+        read(&self.http.send(built).await?)
+    }
+}
+
+impl Lm for GeminiLm {
+    fn model(&self) -> &ModelId {
+        &self.id
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::text().with_json_schema(true).with_remote(true)
+    }
+
+    fn generate<'a>(&'a self, request: &'a LmRequest) -> BoxFuture<'a, Result<LmResponse, LmError>> {
+        Box::pin(async move { self.call(request).await.map_err(|failure| failure.of(&self.id)) })
+    }
+}
+
+/// Collects what a [`GeminiLm`] needs.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct GeminiBuilder {
+    model: String,
+    key: Option<ApiKey>,
+    base_url: Option<String>,
+    timeouts: Timeouts,
+}
+
+impl GeminiBuilder {
+    /// The key; without it, `GEMINI_API_KEY` is read, then `GOOGLE_API_KEY`.
+    pub fn key(mut self, key: ApiKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Another address of the same service, without `/v1beta`; without it, it is Google's own.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// The most time of one call, from its start to the last byte of the answer (120 s).
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeouts.call = limit;
+        self
+    }
+
+    /// The most time to open a connection (10 s).
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.timeouts.connect = limit;
+        self
+    }
+
+    /// The model.
+    ///
+    /// # Errors
+    /// [`SpecError`] for a missing or unusable key, an unusable base URL or a model name that cannot stand in
+    /// an address. Nothing has been sent then.
+    pub fn build(self) -> Result<GeminiLm, SpecError> {
+        self.build_from(&|name| std::env::var(name).ok())
+    }
+
+    fn build_from(self, env: &dyn Fn(&str) -> Option<String>) -> Result<GeminiLm, SpecError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if self.model.is_empty() || self.model.starts_with('.') || !self.model.chars().all(plain) {
+            return Err(SpecError::Unknown { spec: format!("gemini/{}", self.model) });
+        }
+        let key = match self.key {
+            Some(key) => key,
+            None => ApiKey::from_lookup("GEMINI_API_KEY", env)
+                .or_else(|error| ApiKey::from_lookup("GOOGLE_API_KEY", env).map_err(|_| error))?,
+        };
+        let base = BaseUrl::parse(self.base_url.as_deref().unwrap_or(BASE))?;
+        Ok(GeminiLm {
+            id: ModelId::new(format!("gemini/{}", self.model)),
+            model: self.model,
+            http: Http::new(&base, Auth::Header("x-goog-api-key", key), self.timeouts)?,
+            base,
+        })
+    }
+}
+
+fn body(request: &LmRequest) -> Result<Value, Failure> {
+    chat::check(request, Some(MAX_STOPS))?;
+    let (system, turns) = split_system(&request.messages);
+    if turns.is_empty() || turns.iter().any(|message| message.role == Role::System) {
+        return Err(Failure::new(
+            LmErrorKind::InvalidRequest,
+            "this provider takes system messages at the beginning, and then at least one other",
+        ));
+    }
+    let contents: Vec<Value> = turns
+        .iter()
+        .map(|message| {
+            let role = if message.role == Role::Assistant { "model" } else { "user" };
+            json!({ "role": role, "parts": [{ "text": message.text() }] })
+        })
+        .collect();
+    let settings = &request.settings;
+    let seed = chat::seed(request).map(|seed| Value::from(seed & i64::from(i32::MAX)));
+    let schema = chat::schema(request);
+    let config: Map<String, Value> = [
+        ("temperature", settings.temperature.map(Value::from)),
+        ("maxOutputTokens", settings.max_tokens.map(Value::from)),
+        ("stopSequences", (!settings.stop.is_empty()).then(|| Value::from(settings.stop.clone()))),
+        ("seed", seed),
+        ("responseMimeType", schema.map(|_| Value::from("application/json"))),
+        ("responseJsonSchema", schema.cloned()),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+    .collect();
+    let mut body = json!({ "contents": contents });
+    if let Value::Object(fields) = &mut body {
+        if !system.is_empty() {
+            fields.insert("systemInstruction".into(), json!({ "parts": [{ "text": system }] }));
+        }
+        if !config.is_empty() {
+            fields.insert("generationConfig".into(), Value::Object(config));
+        }
+    }
+    Ok(body)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    #[serde(default)]
+    candidates: Vec<Candidate>,
+    #[serde(default)]
+    prompt_feedback: Option<Feedback>,
+    #[serde(default)]
+    usage_metadata: Counts,
+    #[serde(default)]
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Candidate {
+    #[serde(default)]
+    content: Content,
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Content {
+    #[serde(default)]
+    parts: Vec<TextPart>,
+}
+
+#[derive(Deserialize)]
+struct TextPart {
+    #[serde(default)]
+    text: String,
+    /// A summary of the model's thoughts, not its answer.
+    #[serde(default)]
+    thought: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Feedback {
+    #[serde(default)]
+    block_reason: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Counts {
+    prompt_token_count: u64,
+    candidates_token_count: u64,
+    thoughts_token_count: u64,
+    cached_content_token_count: u64,
+}
+
+fn read(bytes: &[u8]) -> Result<LmResponse, Failure> {
+    let answer: Answer = serde_json::from_slice(bytes).map_err(|error| unreadable(&error, bytes))?;
+    if let Some(error) = answer.error.filter(|error| !error.is_null()) {
+        return Err(disguised(&error));
+    }
+    let usage = Usage {
+        input_tokens: answer.usage_metadata.prompt_token_count,
+        output_tokens: answer.usage_metadata.candidates_token_count
+            + answer.usage_metadata.thoughts_token_count,
+        cached_tokens: answer.usage_metadata.cached_content_token_count,
+    };
+    let Some(candidate) = answer.candidates.into_iter().next() else {
+        let blocked = answer.prompt_feedback.and_then(|feedback| feedback.block_reason);
+        return match blocked {
+            Some(_) => Ok(LmResponse::new("").with_finish(FinishReason::Filtered).with_usage(usage)),
+            None => Err(Failure::malformed("the answer has no candidate")),
+        };
+    };
+    let text: String =
+        candidate.content.parts.into_iter().filter(|part| !part.thought).map(|part| part.text).collect();
+    let finish = match candidate.finish_reason.as_deref() {
+        Some("MAX_TOKENS") => FinishReason::Length,
+        Some("SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII") => FinishReason::Filtered,
+        _ => FinishReason::Stop,
+    };
+    Ok(LmResponse::new(text).with_finish(finish).with_usage(usage))
+}
+
+#[cfg(test)]
+mod tests {
+    use teleprompt_core::lm::{LmSettings, Message, OutputConstraint};
+
+    use super::*;
+
+    #[test]
+    fn a_body_has_the_provider_s_shape() {
+        let settings = LmSettings { max_tokens: Some(9), seed: Some(u64::MAX), ..LmSettings::default() };
+        let schema = json!({"type": "object"});
+        let request = LmRequest::new(vec![
+            Message::system("s"),
+            Message::user("q"),
+            Message::assistant("p"),
+            Message::user("r"),
+        ])
+        .with_settings(settings)
+        .with_constraint(Some(OutputConstraint::JsonSchema(schema.clone())));
+        let expect = json!({
+            "contents": [
+                {"role": "user", "parts": [{"text": "q"}]},
+                {"role": "model", "parts": [{"text": "p"}]},
+                {"role": "user", "parts": [{"text": "r"}]}],
+            "systemInstruction": {"parts": [{"text": "s"}]},
+            "generationConfig": {"maxOutputTokens": 9, "seed": i32::MAX,
+                "responseMimeType": "application/json", "responseJsonSchema": schema},
+        });
+        assert_eq!(body(&request).unwrap(), expect);
+        let plain = body(&LmRequest::new(vec![Message::user("q")])).unwrap();
+        assert_eq!(plain, json!({"contents": [{"role": "user", "parts": [{"text": "q"}]}]}));
+    }
+
+    #[test]
+    fn answers_are_read() {
+        let answer = r#"{"candidates": [{"content": {"role": "model", "parts": [
+                {"text": "hm", "thought": true}, {"text": "hi"}]}, "finishReason": "STOP"}],
+            "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 1, "thoughtsTokenCount": 4}}"#;
+        let usage = Usage { input_tokens: 5, output_tokens: 5, cached_tokens: 0 };
+        assert_eq!(read(answer.as_bytes()), Ok(LmResponse::new("hi").with_usage(usage)));
+        let blocked = read(br#"{"promptFeedback": {"blockReason": "SAFETY"}}"#).unwrap();
+        assert_eq!(blocked.finish, FinishReason::Filtered);
+        let cut = read(br#"{"candidates": [{"finishReason": "MAX_TOKENS"}]}"#).unwrap();
+        assert_eq!((cut.text.as_str(), cut.finish), ("", FinishReason::Length));
+        assert_eq!(read(b"{}").unwrap_err().kind, LmErrorKind::Malformed);
+    }
+
+    #[test]
+    fn names_and_keys_are_checked_before_any_call() {
+        let build = |model: &str| GeminiLm::builder(model).build_from(&|_| None).unwrap_err();
+        for name in ["", "../x", "a/b", "a?b", "..", "a b"] {
+            assert!(matches!(build(name), SpecError::Unknown { .. }), "{name}");
+        }
+        assert_eq!(build("m"), SpecError::MissingKey { variable: "GEMINI_API_KEY".to_owned() });
+        let other = |name: &str| (name == "GOOGLE_API_KEY").then(|| "k".to_owned());
+        assert!(GeminiLm::builder("m").build_from(&other).is_ok());
+    }
+}
