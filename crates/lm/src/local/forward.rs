@@ -54,6 +54,8 @@ pub(crate) struct Scratch {
     mixed: Vec<f32>,
     merged: Vec<f32>,
     product: Vec<f32>,
+    /// Calls of [`Model::forward`] so far.
+    pub(crate) passes: u64,
 }
 
 impl Model {
@@ -65,7 +67,8 @@ impl Model {
         let mut stored = Vec::with_capacity(d.layers);
         for i in 0..d.layers {
             let name = |part: &str| format!("blk.{i}.{part}.weight");
-            let norms = [gguf.vector(&name("attn_norm"), d.hidden)?, gguf.vector(&name("ffn_norm"), d.hidden)?];
+            let norms =
+                [gguf.vector(&name("attn_norm"), d.hidden)?, gguf.vector(&name("ffn_norm"), d.hidden)?];
             let matrices = [
                 gguf.tensor(&name("attn_q"), &[d.hidden, d.hidden])?,
                 gguf.tensor(&name("attn_k"), &[kv, d.hidden])?,
@@ -117,11 +120,16 @@ impl Model {
     ) -> Result<Vec<f32>, ModelError> {
         let d = &self.dimensions;
         if tokens.is_empty() || store.len() + tokens.len() > d.context {
-            return Err(ModelError::Positions { from: store.len(), tokens: tokens.len(), context: d.context });
+            return Err(ModelError::Positions {
+                from: store.len(),
+                tokens: tokens.len(),
+                context: d.context,
+            });
         }
         if let Some(token) = tokens.iter().find(|t| **t as usize >= d.vocabulary) {
             return Err(ModelError::Token(*token));
         }
+        scratch.passes += 1;
         store.reserve(tokens.len());
         let mut x = Vec::new();
         for block in tokens.chunks(BLOCK) {
@@ -143,7 +151,7 @@ impl Model {
     /// One layer over the rows of `x`. Of the last layer only the last row goes on.
     fn layer(&self, index: usize, x: &mut Vec<f32>, store: &mut KvStore, scratch: &mut Scratch) {
         let (d, layer) = (&self.dimensions, &self.layers[index]);
-        let Scratch { normed, joint, queries, mixed, merged, product: projected } = scratch;
+        let Scratch { normed, joint, queries, mixed, merged, product: projected, .. } = scratch;
         let position = store.len();
         let rows = x.len() / d.hidden;
 

@@ -81,6 +81,12 @@ impl Session {
         result
     }
 
+    /// Forward passes so far.
+    #[cfg(test)]
+    pub(crate) fn passes(&self) -> u64 {
+        self.scratch.passes
+    }
+
     /// Forgets everything.
     pub(crate) fn reset(&mut self) {
         self.rewind(0);
@@ -99,7 +105,9 @@ impl Session {
             Some(constraint) => Some(engine.grammars.start(constraint).map_err(invalid)?),
             None => None,
         };
-        let Some((last, shared)) = chunks.split_last() else { return Err(invalid("the request has no text".into())) };
+        let Some((last, shared)) = chunks.split_last() else {
+            return Err(invalid("the request has no text".into()));
+        };
         let keys = chain(&chunks);
         let cached = self.prefill(shared, &keys).map_err(internal)?;
 
@@ -131,7 +139,8 @@ impl Session {
             if completion.tokens.len() == most || self.store.len() + pending.len() > context {
                 break FinishReason::Length;
             }
-            let state = engine.model.forward(&pending, &mut self.store, &mut self.scratch).map_err(internal)?;
+            let state =
+                engine.model.forward(&pending, &mut self.store, &mut self.scratch).map_err(internal)?;
             pending.clear();
             let token = match &mut guide {
                 Some(guide) => {
@@ -206,7 +215,8 @@ impl Engine {
         let mut chunks: Vec<Vec<u32>> = Vec::new();
         match self.format {
             PromptFormat::ChatMl => {
-                let marker = |name| self.tokenizer.special(name).ok_or_else(|| invalid(format!("no `{name}` token")));
+                let marker =
+                    |name| self.tokenizer.special(name).ok_or_else(|| invalid(format!("no `{name}` token")));
                 let (start, end) = (marker("<|im_start|>")?, marker("<|im_end|>")?);
                 for message in &request.messages {
                     let role = match message.role {
@@ -230,7 +240,9 @@ impl Engine {
             }
             PromptFormat::Plain => {
                 for (i, message) in request.messages.iter().enumerate() {
-                    if i > 0 && let Some(chunk) = chunks.last_mut() {
+                    if i > 0
+                        && let Some(chunk) = chunks.last_mut()
+                    {
                         chunk.extend(self.tokenizer.encode("\n\n"));
                     }
                     chunks.extend(message.parts.iter().map(|Part::Text(text)| self.tokenizer.encode(text)));

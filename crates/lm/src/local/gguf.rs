@@ -9,9 +9,9 @@ use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use candle_core::Device;
 use candle_core::quantized::QTensor;
 use candle_core::quantized::gguf_file::{Content, Value};
-use candle_core::Device;
 
 use super::error::{LocalError, ModelError};
 use super::matmul::WIDTH;
@@ -54,8 +54,10 @@ impl Gguf {
             return Err(read(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a file")));
         }
         let mut reader = BufReader::with_capacity(1 << 20, file);
-        let content = guarded(|| Ok(Content::read(&mut reader)?))
-            .map_err(|e| LocalError::Model { path: path.to_owned(), source: ModelError::Gguf(e.to_string()) })?;
+        let content = guarded(|| Ok(Content::read(&mut reader)?)).map_err(|e| LocalError::Model {
+            path: path.to_owned(),
+            source: ModelError::Gguf(e.to_string()),
+        })?;
         Ok(Self { content, reader })
     }
 
@@ -134,7 +136,9 @@ impl Gguf {
         if self.number("llama.rope.dimension_count").unwrap_or(head) != head {
             return Err(unsupported("llama.rope.dimension_count", head));
         }
-        if self.content.metadata.contains_key("llama.rope.scaling.type") && self.text("llama.rope.scaling.type") != Some("none") {
+        if self.content.metadata.contains_key("llama.rope.scaling.type")
+            && self.text("llama.rope.scaling.type") != Some("none")
+        {
             let value = self.text("llama.rope.scaling.type").unwrap_or_default().into();
             return Err(ModelError::Unsupported { key: "llama.rope.scaling.type", value });
         }

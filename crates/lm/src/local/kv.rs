@@ -116,7 +116,9 @@ impl KvStore {
             }
             for position in tokens.clone() {
                 for i in 0..width / WIDTH {
-                    data.extend_from_slice(&self.values[layer][(i * self.capacity + position) * WIDTH..][..WIDTH]);
+                    data.extend_from_slice(
+                        &self.values[layer][(i * self.capacity + position) * WIDTH..][..WIDTH],
+                    );
                 }
             }
             data
@@ -144,6 +146,12 @@ impl KvChunk {
     /// Memory that the chunk takes, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.layers.iter().map(|layer| layer.capacity() * size_of::<f32>()).sum()
+    }
+
+    /// A chunk of a given size, for tests of what keeps chunks.
+    #[cfg(test)]
+    pub(crate) fn of_size(bytes: usize) -> Self {
+        Self { layers: vec![vec![0.0; bytes / size_of::<f32>()]] }
     }
 }
 

@@ -193,7 +193,13 @@ impl<'p, F: Fn(usize) -> &'p [f32]> Product<'_, F> {
 
 /// `ROWS` rows, interleaved, times one panel.
 #[inline(always)]
-fn multiply_tile<S: Simd, const ROWS: usize>(simd: S, a: &[f32], panel: &[f32], stride: usize, out: &mut [f32]) {
+fn multiply_tile<S: Simd, const ROWS: usize>(
+    simd: S,
+    a: &[f32],
+    panel: &[f32],
+    stride: usize,
+    out: &mut [f32],
+) {
     let pair = 2 * S::F32_LANES;
     for offset in (0..WIDTH).step_by(pair) {
         let mut sums = [[simd.splat_f32s(0.0); 2]; ROWS];
@@ -260,8 +266,10 @@ mod tests {
             assert_eq!(all[r * stride..][..stride], multiply(row, 1));
             assert_eq!(all[r * stride..][..stride], multiply(row, 3));
             let columns = [0u32, 31, 700, 1099, 1100];
-            let expected: Vec<f32> =
-                columns.iter().map(|c| if *c < 1100 { all[r * stride + *c as usize] } else { f32::NEG_INFINITY }).collect();
+            let expected: Vec<f32> = columns
+                .iter()
+                .map(|c| if *c < 1100 { all[r * stride + *c as usize] } else { f32::NEG_INFINITY })
+                .collect();
             assert_eq!(packed.columns_of(row, &columns), expected);
         }
     }

@@ -263,13 +263,16 @@ fn read_engine(
     if format == PromptFormat::ChatMl {
         for marker in ["<|im_start|>", "<|im_end|>"] {
             if tokenizer.special(marker).is_none() {
-                return Err(broken(ModelError::Tokenizer(format!("it has no `{marker}` token; use `PromptFormat::Plain`"))));
+                return Err(broken(ModelError::Tokenizer(format!(
+                    "it has no `{marker}` token; use `PromptFormat::Plain`"
+                ))));
             }
         }
     }
     let model = Model::load(&mut gguf, context).map_err(broken)?;
     let grammars = Grammars::new(&tokenizer).map_err(broken)?;
-    let id = identity(path, &gguf, format).map_err(|source| LocalError::Read { path: path.to_owned(), source })?;
+    let id =
+        identity(path, &gguf, format).map_err(|source| LocalError::Read { path: path.to_owned(), source })?;
     let cache = PrefixCache::new(cache_bytes.unwrap_or(DEFAULT_CACHE_BYTES));
     Ok((id, Engine { model, tokenizer, grammars, cache, format }))
 }
@@ -282,7 +285,8 @@ fn identity(path: &Path, gguf: &Gguf, format: PromptFormat) -> std::io::Result<M
         "local/smollm2-135m-instruct-q4_1".to_owned()
     } else {
         let own = gguf.text("general.name").unwrap_or("model").to_lowercase();
-        let own: String = own.chars().map(|c| if c.is_alphanumeric() || c == '.' { c } else { '-' }).collect();
+        let own: String =
+            own.chars().map(|c| if c.is_alphanumeric() || c == '.' { c } else { '-' }).collect();
         format!("local/{own}-{}", hash.get(..12).unwrap_or_default())
     };
     if format == PromptFormat::Plain {

@@ -9,7 +9,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -59,7 +59,7 @@ impl PrefixCache {
 
     /// The chunks known for the longest beginning of `keys`.
     pub(crate) fn lookup(&self, keys: &[ChunkKey]) -> Vec<Arc<KvChunk>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.clock += 1;
         let clock = state.clock;
         let mut found = Vec::new();
@@ -69,6 +69,10 @@ impl PrefixCache {
             found.push(Arc::clone(&entry.chunk));
         }
         found
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether anything can be kept at all.
@@ -82,7 +86,7 @@ impl PrefixCache {
         if size > self.limit {
             return;
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         let used = state.clock;
         let entry = Entry { chunk: Arc::new(chunk), depth, used };
         if let Some(old) = state.entries.insert(key, entry) {
@@ -97,10 +101,40 @@ impl PrefixCache {
             }
         }
     }
+}
 
-    /// Bytes in use.
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).bytes
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_depend_on_all_chunks_before() {
+        let (a, b) = (chain(&[vec![1], vec![2, 3]]), chain(&[vec![1, 2], vec![3]]));
+        assert_ne!(a[0], b[0]);
+        assert_ne!(a[1], b[1]);
+        assert_eq!(a, chain(&[vec![1], vec![2, 3], vec![4]])[..2]);
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_gives_up_the_oldest_first_from_its_end() {
+        let chunk = KvChunk::of_size;
+        let cache = PrefixCache::new(1000);
+        let old = chain(&[vec![1], vec![2], vec![3]]);
+        let new = chain(&[vec![9], vec![8]]);
+        for (depth, key) in old.iter().enumerate() {
+            cache.insert(*key, depth, chunk(300));
+        }
+        assert_eq!(cache.lookup(&old).len(), 3);
+        assert!(cache.lookup(&new).is_empty());
+        cache.insert(new[0], 0, chunk(300));
+        assert_eq!(cache.lookup(&old).len(), 2);
+        assert_eq!(cache.lookup(&new).len(), 1);
+        cache.insert(new[1], 1, chunk(600));
+        assert_eq!((cache.lookup(&old).len(), cache.lookup(&new).len()), (0, 2));
+        // What does not fit at all is not kept, and the same entry takes no room twice.
+        cache.insert(old[0], 0, chunk(2000));
+        cache.insert(new[1], 1, chunk(600));
+        assert_eq!((cache.lookup(&old).len(), cache.lookup(&new).len()), (0, 2));
+        assert_eq!(cache.lock().bytes, 900);
     }
 }

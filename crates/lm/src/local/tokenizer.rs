@@ -116,12 +116,6 @@ impl Tokenizer {
     pub(crate) fn environment(&self) -> TokEnv {
         Arc::new(self.clone())
     }
-
-    /// Tokens in the vocabulary.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.0.bytes.len()
-    }
 }
 
 impl Inner {

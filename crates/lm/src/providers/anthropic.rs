@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use reqwest::header::HeaderName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use teleprompt_core::lm::{
@@ -19,6 +20,7 @@ use super::compatible::BaseUrl;
 use super::http::{Auth, Failure, Http, Timeouts, disguised, unbuilt, unreadable};
 use crate::{ApiKey, SpecError};
 
+const KEY_HEADER: &str = "x-api-key";
 const BASE: &str = "https://api.anthropic.com";
 /// The version of the interface that this file speaks.
 const VERSION: &str = "2023-06-01";
@@ -127,7 +129,7 @@ impl AnthropicBuilder {
         Ok(AnthropicLm {
             id: ModelId::new(format!("anthropic/{}", self.model)),
             model: self.model,
-            http: Http::new(&base, Auth::Header("x-api-key", key), self.timeouts)?,
+            http: Http::new(&base, Auth::Header(HeaderName::from_static(KEY_HEADER), key), self.timeouts)?,
             base,
         })
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use reqwest::Url;
+use reqwest::header::HeaderName;
 use serde::Deserialize;
 use teleprompt_core::lm::{Capabilities, Lm, LmError, LmRequest, LmResponse, ModelId};
 
@@ -40,6 +41,7 @@ impl CompatibleLm {
             base_url: base_url.into(),
             model: None,
             key: None,
+            key_header: None,
             timeouts: Timeouts::default(),
             json_schema: true,
         }
@@ -80,6 +82,7 @@ pub struct CompatibleBuilder {
     base_url: String,
     model: Option<String>,
     key: Option<ApiKey>,
+    key_header: Option<String>,
     timeouts: Timeouts,
     json_schema: bool,
 }
@@ -94,6 +97,12 @@ impl CompatibleBuilder {
     /// The key, sent as a bearer token; many servers need none.
     pub fn key(mut self, key: ApiKey) -> Self {
         self.key = Some(key);
+        self
+    }
+
+    /// The header that carries the bare key, instead of `Authorization: Bearer KEY`; for Azure, `api-key`.
+    pub fn key_header(mut self, name: impl Into<String>) -> Self {
+        self.key_header = Some(name.into());
         self
     }
 
@@ -120,8 +129,7 @@ impl CompatibleBuilder {
     /// # Errors
     /// [`SpecError`] for a base URL that is none, or when no model is named.
     pub fn build(self) -> Result<CompatibleLm, SpecError> {
-        let base = BaseUrl::parse(&self.base_url)?;
-        let http = Http::new(&base, Auth::Bearer(self.key), self.timeouts)?;
+        let (base, http) = self.server()?;
         match self.model {
             Some(model) if !model.trim().is_empty() => {
                 Ok(Self::assemble(base, http, model, self.json_schema))
@@ -142,8 +150,7 @@ impl CompatibleBuilder {
         if self.model.is_some() {
             return self.build();
         }
-        let base = BaseUrl::parse(&self.base_url)?;
-        let http = Http::new(&base, Auth::Bearer(self.key), self.timeouts)?;
+        let (base, http) = self.server()?;
         let mut names = models(&http, &base).await?;
         match (names.pop(), names.is_empty()) {
             (Some(model), true) => Ok(Self::assemble(base, http, model, self.json_schema)),
@@ -155,6 +162,20 @@ impl CompatibleBuilder {
                 Err(SpecError::NoModel { url: base.to_string(), reason: "the server offers none".to_owned() })
             }
         }
+    }
+
+    fn server(&self) -> Result<(BaseUrl, Http), SpecError> {
+        let base = BaseUrl::parse(&self.base_url)?;
+        let auth = match (&self.key_header, self.key.clone()) {
+            (Some(name), Some(key)) => {
+                let header = HeaderName::from_bytes(name.as_bytes());
+                let unusable = |_| SpecError::InvalidKey { origin: format!("a key in the header `{name}`") };
+                Auth::Header(header.map_err(unusable)?, key)
+            }
+            (_, key) => Auth::Bearer(key),
+        };
+        let http = Http::new(&base, auth, self.timeouts)?;
+        Ok((base, http))
     }
 
     fn assemble(base: BaseUrl, http: Http, model: String, json_schema: bool) -> CompatibleLm {

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use reqwest::header::HeaderName;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use teleprompt_core::lm::{
@@ -19,6 +20,7 @@ use super::compatible::BaseUrl;
 use super::http::{Auth, Failure, Http, Timeouts, disguised, unbuilt, unreadable};
 use crate::{ApiKey, SpecError};
 
+const KEY_HEADER: &str = "x-goog-api-key";
 const BASE: &str = "https://generativelanguage.googleapis.com";
 /// Stop strings that the provider takes in one request.
 const MAX_STOPS: usize = 5;
@@ -124,7 +126,7 @@ impl GeminiBuilder {
         Ok(GeminiLm {
             id: ModelId::new(format!("gemini/{}", self.model)),
             model: self.model,
-            http: Http::new(&base, Auth::Header("x-goog-api-key", key), self.timeouts)?,
+            http: Http::new(&base, Auth::Header(HeaderName::from_static(KEY_HEADER), key), self.timeouts)?,
             base,
         })
     }

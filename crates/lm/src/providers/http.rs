@@ -85,7 +85,7 @@ pub(crate) enum Auth {
     /// `Authorization: Bearer KEY`, where there is a key.
     Bearer(Option<ApiKey>),
     /// The bare key in a header of this name.
-    Header(&'static str, ApiKey),
+    Header(HeaderName, ApiKey),
 }
 
 impl Auth {
@@ -99,7 +99,7 @@ impl Auth {
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Bearer(key) => key.as_ref()?.header(AUTHORIZATION, "Bearer "),
-            Self::Header(name, key) => key.header(HeaderName::from_static(name), ""),
+            Self::Header(name, key) => key.header(name.clone(), ""),
         }
     }
 }

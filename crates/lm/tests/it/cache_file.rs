@@ -92,6 +92,20 @@ async fn an_answer_outlives_the_handle() {
 }
 
 #[test]
+fn many_can_create_one_file_at_once() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("answers.db");
+        std::thread::scope(|scope| {
+            let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| Cache::open(&path).map(drop))).collect();
+            for outcome in opened {
+                outcome.join().unwrap().unwrap();
+            }
+        });
+    }
+}
+
+#[test]
 fn a_file_that_is_no_cache_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes.txt");

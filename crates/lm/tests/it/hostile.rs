@@ -180,6 +180,15 @@ async fn a_flood_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_head_without_end_is_cut_off() {
+    let flood = |mut stream: TcpStream| async move {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n").await;
+        while stream.write_all(b"x-more: and more and more and more\r\n").await.is_ok() {}
+    };
+    fails(&serve(flood).await, LONG, LmErrorKind::Connection).await;
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let visits = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&visits);

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use teleprompt_core::lm::{
     FinishReason, Lm, LmErrorKind, LmRequest, LmResponse, LmSettings, OutputConstraint, Usage,
 };
-use teleprompt_lm::{CompatibleLm, Retry, RetryPolicy, SpecError, from_spec};
-use wiremock::matchers::{header, method, path};
+use teleprompt_lm::{ApiKey, CompatibleLm, Retry, RetryPolicy, SpecError, from_spec};
+use wiremock::matchers::{header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::{KEY, models, request};
@@ -220,4 +220,22 @@ async fn the_only_model_of_a_server_needs_no_name() {
     assert!(matches!(error, SpecError::NoModel { .. }), "{error}");
     let elsewhere = CompatibleLm::builder(format!("{}/v2", none.uri())).connect().await.unwrap_err();
     assert!(elsewhere.to_string().contains("list of models could not be read"), "{elsewhere}");
+}
+
+#[tokio::test]
+async fn a_deployment_has_its_own_header_and_query() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(path("/openai/deployments/mine/chat/completions"))
+        .and(query_param("api-version", "2024-10-21"))
+        .and(header("api-key", KEY))
+        .respond_with(answer("ok"))
+        .mount(&server)
+        .await;
+    let base = format!("{}/openai/deployments/mine?api-version=2024-10-21", server.uri());
+    let builder = CompatibleLm::builder(base).model("m").key(ApiKey::new(KEY).unwrap());
+    let lm = builder.clone().key_header("api-key").build().unwrap();
+    assert_eq!(lm.generate(&request()).await.unwrap().text, "ok");
+    assert_eq!(lm.model().as_str(), format!("{}/openai/deployments/mine#m", server.uri()));
+    assert!(matches!(builder.key_header("no header").build(), Err(SpecError::InvalidKey { .. })));
 }

@@ -13,17 +13,17 @@ use teleprompt_core::lm::{Capabilities, Lm, LmError, LmRequest, LmResponse, Mode
 
 use super::{Key, Shelf, key, locked};
 
-/// A model with a [`Cache`] in front of it.
+/// A model with a [`Cache`](super::Cache) in front of it.
 ///
 /// # Errors
-/// Those of the model, and [`LmErrorKind::Storage`] as described in the [module](super). Callers that joined a
-/// call receive its error.
+/// Those of the model, and [`LmErrorKind::Storage`](teleprompt_core::lm::LmErrorKind::Storage) as described in
+/// the [module](super). Callers that joined a call receive its error.
 ///
 /// # Cost
 /// A known answer costs a lookup (tens of microseconds), no LM call.
 ///
 /// # Determinism
-/// Within one file every request has one answer, whoever asks: the first that was written.
+/// Within one file every request has one answer, whoever asks: the first that was written, until it is evicted.
 /// [`LmResponse::cached`] is false for exactly one caller of each call to the model.
 #[derive(Clone)]
 pub struct CachedLm {

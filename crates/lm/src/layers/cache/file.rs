@@ -158,24 +158,18 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 fn prepared(path: &Path) -> Result<Connection, CacheError> {
     let failed = |error: rusqlite::Error| classify(path, &error);
     let mut connection = connect(path).map_err(failed)?;
-    let number = |connection: &Connection, name: &str| {
-        connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0))
-    };
-    let owner = number(&connection, "application_id").map_err(failed)?;
-    if owner != APPLICATION_ID {
-        // Not ours: only an empty file becomes a cache.
-        let tables: i64 = connection
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-            .map_err(failed)?;
-        if owner != 0 || tables > 0 {
-            return Err(CacheError::NotACache { path: path.to_owned() });
-        }
+    // In one transaction, hence of one moment: another process may be creating the file.
+    let look = connection.transaction().map_err(failed)?;
+    let whose = owner(&look).map_err(failed)?;
+    look.commit().map_err(failed)?;
+    if whose == Owner::Another {
+        return Err(CacheError::NotACache { path: path.to_owned() });
     }
     write_ahead(&connection).map_err(failed)?;
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
     let create = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     // Another process may have created it since: look again, with the lock held.
-    if number(&create, "application_id").map_err(failed)? == 0 {
+    if owner(&create).map_err(failed)? == Owner::Nobody {
         create
             .execute_batch(
                 "CREATE TABLE answers (
@@ -191,12 +185,34 @@ fn prepared(path: &Path) -> Result<Connection, CacheError> {
         create.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
         create.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(failed)?;
     }
-    let found = number(&create, "user_version").map_err(failed)?;
+    let found = pragma(&create, "user_version").map_err(failed)?;
     create.commit().map_err(failed)?;
     if found != SCHEMA_VERSION {
         return Err(CacheError::Version { path: path.to_owned(), found, expected: SCHEMA_VERSION });
     }
     Ok(connection)
+}
+
+#[derive(PartialEq)]
+enum Owner {
+    Us,
+    Nobody,
+    Another,
+}
+
+/// Whose file this is. An empty one is nobody's, and may become a cache.
+fn owner(connection: &Connection) -> rusqlite::Result<Owner> {
+    let mark = pragma(connection, "application_id")?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(match (mark, tables) {
+        (APPLICATION_ID, _) => Owner::Us,
+        (0, 0) => Owner::Nobody,
+        _ => Owner::Another,
+    })
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
 }
 
 /// Switches to the write-ahead log. SQLite does not wait for other processes here, so this does.

@@ -103,7 +103,8 @@ pub struct CacheStats {
 
 /// A store of answers for any number of models; clones share it.
 ///
-/// Several processes, and several handles in one, may use one file at once.
+/// Several processes, and several handles in one, may use one file at once. It must be on a disk of this
+/// machine: over a network, file locks and the write-ahead log are not dependable.
 ///
 /// ```
 /// use futures::future::BoxFuture;
