@@ -1,8 +1,8 @@
 //! Watch a prompt get better on a real model, with no key: `cargo run --release --example quickstart`.
 //!
-//! A help desk routes customers' messages to six teams. The model is a very small one that runs inside this program. MIPROv2
-//! finds the instruction and the demos that suit it best, on training and validation rows; the test rows are used once, at the
-//! end, for the program before and after.
+//! A library's search box gets questions; the program says which kind of answer each wants, so that the right look-up is used.
+//! The model is a very small one that runs inside this process. MIPROv2 finds the instruction and the demos that suit it best,
+//! on training and validation rows; the test rows are used once, at the end, for the program before and after.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
@@ -20,43 +20,42 @@ use teleprompt::propose::GroundedProposer;
 use teleprompt::{PairedDifference, Report};
 use teleprompt_examples::{ModelArgs, Progress};
 
-/// Decide which team of the shop answers the customer's message.
+/// Say which kind of answer the question wants.
 #[derive(Signature)]
-struct Triage {
-    /// What the customer writes.
+struct Sort {
+    /// What a visitor of the library typed.
     #[input]
-    message: String,
-    /// The team that answers.
+    question: String,
     #[output]
-    team: Team,
+    answer: Kind,
 }
 
 #[derive(Label, Clone, Copy, Debug, PartialEq)]
-enum Team {
-    Billing,
-    Delivery,
-    Returns,
-    Account,
-    Product,
-    Repair,
+enum Kind {
+    Person,
+    Place,
+    Date,
+    Number,
+    Thing,
+    Explanation,
 }
 
 #[derive(Module)]
 struct Desk {
-    triage: Predict<Triage>,
+    sort: Predict<Sort>,
 }
 
 #[program_source]
 impl Module for Desk {
-    type Input = TriageInput;
-    type Output = TriageOutput;
+    type Input = SortInput;
+    type Output = SortOutput;
 
-    async fn forward(&self, cx: &Ctx, input: TriageInput) -> Result<TriageOutput, Error> {
-        self.triage.call(cx, input).await
+    async fn forward(&self, cx: &Ctx, input: SortInput) -> Result<SortOutput, Error> {
+        self.sort.call(cx, input).await
     }
 }
 
-/// Optimize the prompt of a help desk's triage on a real model, and see what it gains on rows that it has not seen.
+/// Optimize the prompt of a small program on a real model, and see what it gains on rows that it has not seen.
 ///
 /// Without options the model is SmolLM2-135M, which runs inside this program: 98 MB of weights are fetched once, no key is
 /// needed, and nothing leaves this machine. With a remote model, training rows and the program's source are sent to it.
@@ -66,7 +65,7 @@ struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// The folder with train.jsonl, validation.jsonl and test.jsonl.
-    #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/data/helpdesk"))]
+    #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/data/questions"))]
     data: PathBuf,
     /// The seed of everything random; 0 is one too.
     #[arg(long, default_value_t = 9)]
@@ -130,8 +129,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(mut args: Args) -> Result<(), Box<dyn StdError>> {
-    let rows = |split: &str| jsonl::load_as::<Triage>(args.data.join(format!("{split}.jsonl")));
-    let examples = |rows: Vec<Triage>| rows.into_iter().map(Example::from).collect::<Vec<_>>();
+    let rows = |split: &str| jsonl::load_as::<Sort>(args.data.join(format!("{split}.jsonl")));
+    let examples = |rows: Vec<Sort>| rows.into_iter().map(Example::from).collect::<Vec<_>>();
     let (mut train, mut val, mut test) =
         (examples(rows("train")?), examples(rows("validation")?), examples(rows("test")?));
     if args.smoke {
@@ -168,9 +167,9 @@ async fn run(mut args: Args) -> Result<(), Box<dyn StdError>> {
     }
     .build()?;
 
-    let desk = Desk { triage: Predict::new() };
+    let desk = Desk { sort: Predict::new() };
     let data = Dataset::new(train).val(val).test(if args.no_test { Vec::new() } else { test });
-    let best = optimizer.compile(&desk, &data, &metric::exact_match("team")).await?;
+    let best = optimizer.compile(&desk, &data, &metric::exact_match("answer")).await?;
     let seconds = begun.elapsed().as_secs_f64();
 
     show_winner(&best);
@@ -185,10 +184,10 @@ async fn run(mut args: Args) -> Result<(), Box<dyn StdError>> {
     best.save(&desk, &args.save)?;
     let loaded = SavedProgram::load(&args.save)?.candidate(&desk)?;
     let cx = Ctx::new(lm).with_adapter(adapter).bound(&desk, &loaded)?;
-    let message = "The kettle I got on Monday switches itself off before the water is hot.".to_owned();
-    let answer = Module::forward(&desk, &cx, TriageInput { message: message.clone() }).await?;
-    println!("\nsaved to {} and loaded again; a fresh message:", args.save.display());
-    println!("  {message}\n  -> {:?}", answer.team);
+    let question = "how heavy can a brown bear get".to_owned();
+    let kind = desk.forward(&cx, SortInput { question: question.clone() }).await?.answer;
+    println!("\nsaved to {} and loaded again; a fresh question:", args.save.display());
+    println!("  {question}\n  -> {}", kind.as_str());
     Ok(())
 }
 
@@ -212,10 +211,10 @@ fn stop_on_ctrl_c() -> StopSignal {
 fn majority_share(train: &[Example], test: &[Example]) -> f64 {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for row in train {
-        *counts.entry(row.labels.text("team")).or_default() += 1;
+        *counts.entry(row.labels.text("answer")).or_default() += 1;
     }
     let commonest = counts.into_iter().max_by_key(|(_, count)| *count).map(|(label, _)| label);
-    let hits = test.iter().filter(|row| Some(row.labels.text("team")) == commonest).count();
+    let hits = test.iter().filter(|row| Some(row.labels.text("answer")) == commonest).count();
     hits as f64 / test.len().max(1) as f64
 }
 
@@ -225,7 +224,7 @@ fn show_winner(best: &Optimized) {
         let demos = best.candidate.get(predictor).and_then(|params| params.demos.clone()).unwrap_or_default();
         println!("demos:");
         for demo in demos.iter() {
-            println!("  {:8} <- {}", demo.fields.text("team"), demo.fields.text("message"));
+            println!("  {:11} <- {}", demo.fields.text("answer"), demo.fields.text("question"));
         }
     }
     println!();
@@ -235,7 +234,10 @@ fn show_winner(best: &Optimized) {
 fn summary(report: &Report, majority: f64, seconds: f64) -> serde_json::Value {
     let (baseline, optimized, difference) = match &report.test {
         Some(test) => (test.baseline, test.winner, test.difference),
-        None => (report.baseline.score, report.winner.score, report.validation_difference),
+        None => {
+            let score = |scored: &teleprompt::Scored| scored.score.unwrap_or(0.0);
+            (score(&report.baseline), score(&report.winner), report.validation_difference)
+        }
     };
     let difference =
         difference.unwrap_or(PairedDifference { mean: optimized - baseline, low: -1.0, high: 1.0, n: 0 });

@@ -53,8 +53,8 @@ pub enum OptimizeError {
     /// The sampler failed.
     #[error("the search failed: {0}")]
     Search(#[from] TpeError),
-    /// The run was told to stop before it had a result.
-    #[error("stopped before the baseline was evaluated: there is no result yet")]
+    /// The run was told to stop. [`crate::MiproV2::compile`] turns it into a result: the best program so far.
+    #[error("stopped")]
     Stopped,
 }
 

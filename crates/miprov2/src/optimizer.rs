@@ -69,12 +69,20 @@ impl MiproV2 {
         let run = self.run(program, data, metric)?;
         let plan = plan(&run);
         run.emit(&Event::Started { lines: opening_lines(&run, &plan) });
-        let demos = bootstrap(&run, &plan).await?;
+        let demos = match bootstrap(&run, &plan).await {
+            Err(OptimizeError::Stopped) => {
+                return Ok(stopped_early(&run, plan, DemoSets::default(), Proposals::default()));
+            }
+            made => made?,
+        };
         let proposals = propose(&run, &plan, &demos).await?;
         let candidate_demos = demos.for_candidates.then_some(&demos.sets);
         let space = SearchSpace::new(&run.names, proposals.instructions.clone(), candidate_demos);
         run.emit(&Event::Stage { stage: Stage::Search, steps: plan.evaluation_runs as u64 });
-        let found = reference::search(&run, &space, |baseline| readable(&demos, baseline)).await?;
+        let found = match reference::search(&run, &space, |baseline| readable(&demos, baseline)).await {
+            Err(OptimizeError::Stopped) => return Ok(stopped_early(&run, plan, demos, proposals)),
+            found => found?,
+        };
         let candidate = space.candidate(&found.choices);
         let mut warnings: Vec<String> = demos.warnings.iter().chain(&proposals.warnings).cloned().collect();
         let test = match found.ended {
@@ -156,10 +164,15 @@ async fn propose(run: &Run<'_>, plan: &Plan, demos: &DemoSets) -> Result<Proposa
     run.emit(&Event::Stage { stage: Stage::Propose, steps: plan.proposal_calls.nominal });
     let on_call = || run.step(Stage::Propose);
     let request = request(run, &demos.sets).with_on_call(&on_call);
+    // Demos are paid for by now: a proposer that fails leaves the instructions that there are, the original at least.
     let proposals = match run.config.proposer.propose(&run.prompt, &request).await {
-        Ok(proposals) => proposals,
-        Err(_) if run.config.stop.is_stopped() => return Err(OptimizeError::Stopped),
-        Err(error) => return Err(error.into()),
+        Err(error) if error.as_lm().is_some() => {
+            let message = format!("no further instructions could be proposed: {error}");
+            let mut proposals = error.into_partial().unwrap_or_default();
+            proposals.warnings.push(message);
+            proposals
+        }
+        proposed => proposed?,
     };
     for warning in &proposals.warnings {
         run.warn(warning.clone());
@@ -245,6 +258,16 @@ async fn test(
     }
 }
 
+/// The result of a run that was stopped before its baseline was evaluated: the program as it is.
+fn stopped_early(run: &Run<'_>, plan: Plan, demos: DemoSets, proposals: Proposals) -> Optimized {
+    let space = SearchSpace::new(&run.names, proposals.instructions.clone(), None);
+    let found = Found { choices: space.default_choices(), trials: Vec::new(), ended: Ended::Stopped };
+    let warnings = demos.warnings.iter().chain(&proposals.warnings).cloned().collect();
+    let report = report(run, plan, &space, found, demos, proposals, None, warnings);
+    run.emit(&Event::Ended { line: report.to_string() });
+    Optimized { candidate: teleprompt_core::Candidate::default(), report }
+}
+
 #[expect(clippy::too_many_arguments, reason = "every stage's result goes into the report")]
 fn report(
     run: &Run<'_>,
@@ -263,7 +286,7 @@ fn report(
     };
     let scored = |choices: &Choices| Scored {
         choices: choices.clone(),
-        score: full(choices).and_then(|trial| trial.score).unwrap_or(0.0),
+        score: full(choices).and_then(|trial| trial.score),
     };
     let validation_difference = full(&default).zip(full(&found.choices)).and_then(|(before, after)| {
         let pairs = before.rows.iter().zip(&after.rows).filter(|(before, after)| before.row == after.row);

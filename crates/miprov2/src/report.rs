@@ -85,8 +85,8 @@ pub struct Report {
 pub struct Scored {
     /// Which combination.
     pub choices: Choices,
-    /// The mean score on the whole valset, in `[0, 1]`.
-    pub score: f64,
+    /// The mean score on the whole valset, in `[0, 1]`; `None` when the run was stopped before that was known.
+    pub score: Option<f64>,
 }
 
 /// The baseline and the winner on the test rows.
@@ -148,7 +148,12 @@ impl fmt::Display for Report {
                 writeln!(f, "ended early ({message}): the best program so far follows")?;
             }
         }
-        write!(f, "validation   {} -> {}", percent(self.baseline.score), percent(self.winner.score))?;
+        match (self.baseline.score, self.winner.score) {
+            (Some(before), Some(after)) => {
+                write!(f, "validation   {} -> {}", percent(before), percent(after))?;
+            }
+            _ => write!(f, "validation   not evaluated yet: the result is the program as it was")?,
+        }
         if let Some(difference) = &self.validation_difference {
             write!(f, ", {}; chosen on these rows", interval(difference))?;
         }

@@ -109,7 +109,7 @@ fn the_baseline_is_the_floor() {
     assert!(best.report.winner.score >= best.report.baseline.score);
     let own = best.report.trials.iter().filter(|trial| trial.kind != TrialKind::Minibatch);
     let top = own.filter_map(|trial| trial.score).fold(0.0, f64::max);
-    assert_eq!(best.report.winner.score, top);
+    assert_eq!(best.report.winner.score, Some(top));
 }
 
 #[test]
@@ -250,8 +250,10 @@ fn stopping_returns_the_best_so_far() {
 
     let stop = StopSignal::new();
     stop.stop();
-    let error = compile(&task, &data(&task), light(Arc::new(task.lm())).stop(stop)).unwrap_err();
-    assert!(matches!(error, OptimizeError::Stopped));
+    let best = compile(&task, &data(&task), light(Arc::new(task.lm())).stop(stop)).unwrap();
+    assert_eq!((best.report.ended.clone(), best.report.winner.score), (Ended::Stopped, None));
+    assert!(best.report.to_string().contains("the program as it was"));
+    assert_eq!(best.candidate, teleprompt_core::Candidate::default());
 }
 
 #[test]

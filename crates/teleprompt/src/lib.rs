@@ -58,7 +58,7 @@
 //! let optimizer = MiproV2::builder().task_lm(lm).num_candidates(2).num_trials(3).build().unwrap();
 //! let metric = metric::exact_match("team");
 //! let best = futures::executor::block_on(optimizer.compile(&desk, &Dataset::new(train), &metric)).unwrap();
-//! assert_eq!(best.report.winner.score, 1.0);
+//! assert_eq!(best.report.winner.score, Some(1.0));
 //! ```
 //!
 //! # Crates

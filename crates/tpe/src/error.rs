@@ -18,10 +18,10 @@ pub enum Error {
         /// What its value must be.
         requirement: &'static str,
     },
-    /// A told value, or the variance or count that came with it, is not usable.
+    /// A told value, or the variance, count or violation that came with it, is not usable.
     #[error("`{field}` is {value}: {requirement}")]
     Observation {
-        /// `value`, `variance` or `count`.
+        /// `value`, `variance`, `count` or `violation`.
         field: &'static str,
         /// What was told.
         value: f64,

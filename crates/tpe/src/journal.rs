@@ -8,8 +8,9 @@
 //!   tell ─► lock ─► read news ─► check   ─► append "outcome"       ─► unlock
 //! ```
 //!
-//! - **Crash-safe.** A line counts when it is whole; a torn last line is ignored, and removed by the next write. Writes
-//!   reach the disk before `ask` and `tell` return.
+//! - **Crash-safe.** A line counts when it is whole; a torn last line is ignored, and removed by the next write. Outcomes
+//!   have reached the disk when `tell` and `add_trial` return, and with them all lines before. A question is not waited
+//!   for: where the machine dies, at most trials without an outcome are lost.
 //! - **Many processes.** Trials of others that are still running are pending here and steer suggestions away. The lock
 //!   is Optuna's symbolic link, with its 30 seconds of grace for a holder that died.
 //! - **Both ways.** Optuna and its dashboard open these files and go on with them, and files of Optuna can be opened here,
@@ -17,7 +18,7 @@
 //!   are left alone and only take up a number. Waiting trials (`enqueue_trial` in Optuna) are left to Optuna. Pruned
 //!   trials keep out of the densities, which is where a suggestion differs from Optuna's.
 //!
-//! It is not for many short trials on a slow disk: every call waits for it.
+//! It is not for many short trials on a slow disk: every outcome waits for it.
 //!
 //! ```
 //! use teleprompt_tpe::journal::JournalStudy;
@@ -125,6 +126,7 @@ impl<S: Sampler> JournalStudy<S> {
             let mut lines = Vec::new();
             writer.create_study(name, direction, &mut lines);
             file.append(&lines)?;
+            file.persist()?;
             replay.apply(&file.read_new()?)?;
         }
         drop(lock);
@@ -190,6 +192,7 @@ impl<S: Sampler> JournalStudy<S> {
         let mut lines = Vec::new();
         self.writer.tell(trial_id, outcome, &mut lines);
         self.file.append(&lines)?;
+        self.file.persist()?;
         drop(lock);
         self.sync()
     }
@@ -210,6 +213,7 @@ impl<S: Sampler> JournalStudy<S> {
         let mut lines = Vec::new();
         self.writer.add(self.study_id, &space, &values, outcome, &mut lines);
         self.file.append(&lines)?;
+        self.file.persist()?;
         drop(lock);
         self.sync()?;
         Ok(number)

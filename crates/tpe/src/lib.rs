@@ -33,12 +33,16 @@
 //! - **Ask and tell.** [`Study::ask`] returns the values of all active parameters at once. [`Study::tell`] takes a value,
 //!   an [`Observation`] (a value with what is known of its noise), or an [`Outcome`] without a value: failed and
 //!   pruned trials never enter a density. NaN and infinities are errors.
+//! - **Constraints.** Tell by how much they were violated ([`Observation::with_violation`]): feasible trials rank before
+//!   all others, and [`Study::best`] is one of them.
 //! - **Batches and workers.** Ask as often as you like before telling, and tell in any order. TPE counts pending trials
 //!   among the bad ones (the "constant liar"), which keeps a batch apart.
 //! - **What is known already.** [`Study::enqueue`] sets the values of a coming trial, [`Study::add_trial`] adds one that
 //!   was evaluated elsewhere, for example the current configuration.
 //! - **Resuming.** [`Study::state`] is plain data for `serde`; [`Study::restore`] goes on from it, suggesting what the
 //!   first study would have.
+//! - **Stopping.** [`Study::stop`] checks rules: trials, a target, patience, an exhausted space.
+//! - **Understanding.** [`Study::importance`] says which parameters matter, [`TpeSampler::densities`] why TPE likes a point.
 //! - **Own samplers.** Implement [`Sampler`]; the feature `testing` brings a suite that checks its contract.
 //!
 //! ```
@@ -79,11 +83,13 @@
 mod axis;
 mod distribution;
 mod error;
+mod importance;
 #[cfg(feature = "journal")]
 pub mod journal;
 mod parzen;
 mod sampler;
 mod space;
+mod stop;
 mod study;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -98,6 +104,7 @@ pub use crate::sampler::{
     TpeConfig, TpeSampler,
 };
 pub use crate::space::{Condition, Parameter, SearchSpace, SearchSpaceBuilder, Values};
+pub use crate::stop::Stop;
 pub use crate::study::{Study, StudyState};
 pub use crate::trial::{Direction, FinishedTrial, Observation, Outcome, Problem, Trial};
 pub use crate::weights::Weights;

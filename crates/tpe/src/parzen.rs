@@ -17,6 +17,7 @@
 
 mod density;
 
+use std::cmp::Ordering;
 use std::f64::consts::FRAC_1_SQRT_2;
 use std::ops::Range;
 
@@ -29,6 +30,8 @@ use crate::weights::Weights;
 
 /// From this many trials on, the least width of a kernel is 1/100 and changes no more.
 const SETTLED: usize = 98;
+/// After more changes than this in a row, kernels are computed anew at once and not one by one.
+const MANY: usize = 64;
 
 /// What shapes the kernels of a mixture.
 #[derive(Debug, Clone, Copy)]
@@ -47,8 +50,10 @@ pub(crate) struct Mixture {
     numeric: Vec<Numeric>,
     /// Per row, the sum of `log_norm` over the numeric columns.
     log_norms: Vec<f64>,
-    /// Whether all kernels must be computed anew, because the least width has changed.
+    /// Whether all kernels must be computed anew: their least width has changed, or so much that keeping up is dearer.
     stale: bool,
+    /// How many trials came or went since the last refresh.
+    changes: usize,
     constants: Constants,
 }
 
@@ -87,7 +92,7 @@ struct Numeric {
     mu: Vec<f64>,
     precision: Vec<f64>,
     log_norm: Vec<f64>,
-    /// Centers and trial numbers, ascending.
+    /// Centers and trial numbers, ascending; not kept while the mixture is stale.
     sorted: Vec<(f64, u64)>,
 }
 
@@ -109,28 +114,39 @@ impl Mixture {
             }
         }
         let (numbers, log_norms, constants) = Default::default();
-        Self { shape, numbers, choices, numeric, log_norms, stale: false, constants }
+        Self { shape, numbers, choices, numeric, log_norms, stale: false, changes: 0, constants }
     }
 
     /// Adds trial `number` at `centers`, one per dimension; a trial that is there already stays as it is.
     pub(crate) fn insert(&mut self, number: u64, centers: &[f64]) {
         let Err(row) = self.numbers.binary_search(&number) else { return };
+        self.changed(self.numbers.len() + 1);
         self.numbers.insert(row, number);
         self.log_norms.insert(row, 0.0);
-        self.stale |= self.numbers.len() <= SETTLED;
         for Choices { dimension, positions, .. } in &mut self.choices {
             positions.insert(row, centers[*dimension] as u16);
         }
         for numeric in &mut self.numeric {
-            numeric.insert(row, number, centers[numeric.dimension]);
+            let center = centers[numeric.dimension];
+            numeric.mu.insert(row, center);
+            numeric.precision.insert(row, 1.0);
+            numeric.log_norm.insert(row, 0.0);
+            if !self.stale {
+                numeric.sorted.insert(numeric.place(center, number), (center, number));
+            }
         }
         self.update_around(number, centers);
+    }
+
+    /// The trials that it holds, ascending.
+    pub(crate) fn numbers(&self) -> &[u64] {
+        &self.numbers
     }
 
     /// Removes trial `number`; its centers, or `None` where it is not held.
     pub(crate) fn remove(&mut self, number: u64) -> Option<Vec<f64>> {
         let row = self.numbers.binary_search(&number).ok()?;
-        self.stale |= self.numbers.len() <= SETTLED;
+        self.changed(self.numbers.len());
         self.numbers.remove(row);
         self.log_norms.remove(row);
         let mut centers = vec![0.0; self.choices.len() + self.numeric.len()];
@@ -138,22 +154,38 @@ impl Mixture {
             centers[*dimension] = f64::from(positions.remove(row));
         }
         for numeric in &mut self.numeric {
-            centers[numeric.dimension] = numeric.remove(row, number);
+            let center = numeric.mu.remove(row);
+            numeric.precision.remove(row);
+            numeric.log_norm.remove(row);
+            if !self.stale {
+                numeric.sorted.remove(numeric.place(center, number));
+            }
+            centers[numeric.dimension] = center;
         }
         self.update_around(number, &centers);
         Some(centers)
     }
 
+    /// Takes note of a change, at the larger of the numbers of trials before and after.
+    fn changed(&mut self, n: usize) {
+        self.changes += 1;
+        self.stale |= n <= SETTLED || self.changes > MANY;
+    }
+
     /// Brings all kernels up to date; must follow changes and precede densities and draws.
     pub(crate) fn refresh(&mut self) {
+        self.changes = 0;
         if std::mem::take(&mut self.stale) {
             for column in 0..self.numeric.len() {
+                let Numeric { sorted, mu, .. } = &mut self.numeric[column];
+                sorted.clear();
+                sorted.extend(mu.iter().copied().zip(self.numbers.iter().copied()));
+                sorted.sort_unstable_by(order);
                 self.update(column, 0..self.numbers.len());
             }
         }
         let share = self.prior_share();
         let n_choices = self.choices.iter().map(|column| column.n_choices as f64);
-        let scales = self.numeric.iter().map(|column| column.log_scale);
         let total = self.shape.weights.of(self.numbers.len()).total() + self.shape.prior_weight;
         self.constants = Constants {
             prior: libm::log(self.shape.prior_weight) + self.numeric.len() as f64 * log_normalizer(0.5, 1.0)
@@ -161,7 +193,7 @@ impl Mixture {
             // A matching choice has `(share + 1) / (1 + n share)`, another one `share / (1 + n share)`.
             no_match: n_choices.map(|n| libm::log(share / (1.0 + share * n))).sum(),
             match_ratio: libm::log((1.0 + share) / share),
-            scale: scales.sum::<f64>() - libm::log(total),
+            scale: self.log_scale() - libm::log(total),
         };
     }
 
@@ -190,6 +222,11 @@ impl Mixture {
             // Summed anew, not corrected by the difference: no trace of earlier kernels may remain.
             self.log_norms[row] = self.numeric.iter().map(|numeric| numeric.log_norm[row]).sum();
         }
+    }
+
+    /// The log density of the unit intervals on the parameters' own scales.
+    pub(crate) fn log_scale(&self) -> f64 {
+        self.numeric.iter().map(|column| column.log_scale).sum()
     }
 
     /// A draw: one center per dimension.
@@ -224,29 +261,15 @@ impl Mixture {
 }
 
 impl Numeric {
-    /// Adds a kernel, still without a width.
-    fn insert(&mut self, row: usize, number: u64, center: f64) {
-        self.mu.insert(row, center);
-        self.precision.insert(row, 1.0);
-        self.log_norm.insert(row, 0.0);
-        let place = self.place(center, number);
-        self.sorted.insert(place, (center, number));
-    }
-
-    /// Removes a kernel and returns its center.
-    fn remove(&mut self, row: usize, number: u64) -> f64 {
-        let center = self.mu.remove(row);
-        self.precision.remove(row);
-        self.log_norm.remove(row);
-        let place = self.place(center, number);
-        self.sorted.remove(place);
-        center
-    }
-
-    /// The place of an observation in the order by center, then by number.
+    /// The place of an observation among the sorted ones.
     fn place(&self, center: f64, number: u64) -> usize {
-        self.sorted.partition_point(|entry| entry.0.total_cmp(&center).then(entry.1.cmp(&number)).is_lt())
+        self.sorted.partition_point(|entry| order(entry, &(center, number)).is_lt())
     }
+}
+
+/// The order of observations: by center, then by number.
+fn order(a: &(f64, u64), b: &(f64, u64)) -> Ordering {
+    a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
 }
 
 /// Minus the log of what normalises `exp(-(u - mu)²/2 sigma²)` on the unit interval.

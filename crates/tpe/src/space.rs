@@ -346,6 +346,17 @@ impl Values {
         &self.slots
     }
 
+    /// The values as something with a total order: equal for equal values of one space.
+    pub(crate) fn key(&self) -> Vec<u64> {
+        let bits = |slot: &Option<ParamValue>| match *slot {
+            None => u64::MAX,
+            Some(ParamValue::Choice(position)) => position as u64,
+            Some(ParamValue::Float(value)) => value.to_bits(),
+            Some(ParamValue::Int(value)) => value as u64,
+        };
+        self.slots.iter().map(bits).collect()
+    }
+
     /// The active parameters with their values, in the order of the space.
     pub fn iter(&self) -> impl Iterator<Item = (&str, ParamValue)> {
         self.names.iter().zip(&self.slots).filter_map(|(name, slot)| Some((&**name, (*slot)?)))

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::sampler::{AskContext, Sampler};
 use crate::space::{SearchSpace, Values};
-use crate::trial::{Direction, FinishedTrial, Outcome, Problem, Trial};
+use crate::trial::{Direction, FinishedTrial, Outcome, Problem, Rank, Trial};
 
 /// A search in progress.
 ///
@@ -29,8 +29,8 @@ pub struct Study<S = Box<dyn Sampler>> {
     /// Ascending by number.
     pending: Vec<Trial>,
     queue: VecDeque<Values>,
-    /// Loss and number of the best finished trial.
-    best: Option<(f64, u64)>,
+    /// The best feasible trial.
+    best: Option<Rank>,
 }
 
 /// Everything a study knows, as data: [`Study::restore`] goes on from it.
@@ -130,7 +130,7 @@ impl<S: Sampler> Study<S> {
     /// # Errors
     ///
     /// [`Error::UnknownTrial`], [`Error::AlreadyFinished`], [`Error::Observation`] for NaN, an infinity, a negative
-    /// variance or a count of 0. The study is then unchanged.
+    /// variance or violation, or a count of 0. The study is then unchanged.
     pub fn tell(&mut self, number: u64, outcome: impl Into<Outcome>) -> Result<(), Error> {
         let outcome = outcome.into();
         let Ok(at) = self.pending.binary_search_by_key(&number, |trial| trial.number) else {
@@ -205,23 +205,22 @@ impl<S: Sampler> Study<S> {
         let trial = FinishedTrial { number, values, outcome };
         if let Outcome::Complete(observation) = outcome {
             observation.check()?;
-            let loss = self.problem.direction.loss(observation.value);
-            if self.best.is_none_or(|best| (loss, number) < best) {
-                self.best = Some((loss, number));
-            }
+        }
+        if let Some(rank) = trial.rank(self.problem.direction).filter(Rank::is_feasible) {
+            self.best = Some(self.best.map_or(rank, |best| best.min(rank)));
         }
         self.sampler.observe(&self.problem, &trial);
         self.finished.insert(number, trial);
         Ok(())
     }
 
-    /// The finished trial with the best observed value, the lowest number among equals; `None` before there is one.
+    /// The feasible trial with the best observed value, the lowest number among equals; `None` before there is one.
     pub fn best(&self) -> Option<&FinishedTrial> {
-        self.finished.get(&self.best?.1)
+        self.finished.get(&self.best?.number)
     }
 
     /// The finished trials, ascending by number.
-    pub fn trials(&self) -> impl ExactSizeIterator<Item = &FinishedTrial> {
+    pub fn trials(&self) -> impl DoubleEndedIterator<Item = &FinishedTrial> + ExactSizeIterator {
         self.finished.values()
     }
 

@@ -237,6 +237,8 @@ mod tests {
         check_sampler(|| Box::new(TpeSampler::default()) as Box<dyn Sampler>).unwrap();
         let univariate = TpeConfig { dependence: Dependence::Univariate, ..TpeConfig::optuna() };
         check_sampler(|| TpeSampler::new(univariate.clone()).unwrap()).unwrap();
+        let forgetful = TpeConfig { max_others: Some(7), ..TpeConfig::optuna() };
+        check_sampler(|| TpeSampler::new(forgetful.clone()).unwrap()).unwrap();
         let eager =
             TpeConfig { n_startup_trials: 0, n_ei_candidates: 1, prior_weight: 1e-6, ..TpeConfig::optuna() };
         check_sampler(|| TpeSampler::new(eager.clone()).unwrap()).unwrap();

@@ -4,6 +4,8 @@
 //!   ask ──► Trial (pending) ──tell──► FinishedTrial { Complete(Observation) | Failed | Pruned }
 //! ```
 
+use std::cmp::Ordering;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
@@ -85,6 +87,13 @@ pub struct Observation {
     /// How many measurements `value` is the mean of, at least 1.
     #[serde(default = "one")]
     pub count: u64,
+    /// By how much constraints are violated, summed over those that are, finite and not negative; 0 means feasible.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub violation: f64,
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 fn one() -> u64 {
@@ -92,9 +101,9 @@ fn one() -> u64 {
 }
 
 impl Observation {
-    /// One measurement of unknown precision.
+    /// One measurement of unknown precision, feasible.
     pub fn new(value: f64) -> Self {
-        Self { value, variance: None, count: 1 }
+        Self { value, variance: None, count: 1, violation: 0.0 }
     }
 
     /// The same with the variance of the noise in its value.
@@ -113,12 +122,24 @@ impl Observation {
         Self { count, ..self }
     }
 
+    /// The same with constraints violated by `violation` in total: the sum of what exceeds each constraint's limit.
+    ///
+    /// Any feasible trial is better than any infeasible one, and of those the less violating. A study's best trial is
+    /// always feasible.
+    #[must_use]
+    pub fn with_violation(self, violation: f64) -> Self {
+        Self { violation, ..self }
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         let error = |field, value, requirement| Err(Error::Observation { field, value, requirement });
         match *self {
             Self { value, .. } if !value.is_finite() => error("value", value, "it must be finite"),
             Self { variance: Some(v), .. } if !(v.is_finite() && v >= 0.0) => {
                 error("variance", v, "it must be finite and not negative")
+            }
+            Self { violation: v, .. } if !(v.is_finite() && v >= 0.0) => {
+                error("violation", v, "it must be finite and not negative")
             }
             Self { count: 0, .. } => error("count", 0.0, "it must be at least 1"),
             _ => Ok(()),
@@ -170,7 +191,50 @@ impl FinishedTrial {
             _ => None,
         }
     }
+
+    /// Where the trial stands among others; `None` for a trial without a value.
+    pub(crate) fn rank(&self, direction: Direction) -> Option<Rank> {
+        let Outcome::Complete(Observation { value, violation, .. }) = self.outcome else { return None };
+        // As in Optuna, the values of infeasible trials do not matter.
+        let loss = if violation > 0.0 { 0.0 } else { direction.loss(value) };
+        Some(Rank { violation: violation + 0.0, loss, number: self.number })
+    }
 }
+
+/// The place of a trial: the lower, the better; equals are told apart by number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rank {
+    violation: f64,
+    loss: f64,
+    pub(crate) number: u64,
+}
+
+impl Rank {
+    pub(crate) fn is_feasible(&self) -> bool {
+        self.violation == 0.0
+    }
+}
+
+impl Ord for Rank {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_violation = self.violation.total_cmp(&other.violation);
+        by_violation.then(self.loss.total_cmp(&other.loss)).then(self.number.cmp(&other.number))
+    }
+}
+
+impl PartialOrd for Rank {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Rank {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Rank {}
 
 #[cfg(test)]
 mod tests {
@@ -206,6 +270,8 @@ mod tests {
             Observation::new(0.0).with_variance(-1.0),
             Observation::new(0.0).with_variance(f64::NAN),
             Observation::new(0.0).with_count(0),
+            Observation::new(0.0).with_violation(-1.0),
+            Observation::new(0.0).with_violation(f64::INFINITY),
         ] {
             assert!(bad.check().is_err(), "{bad:?}");
         }

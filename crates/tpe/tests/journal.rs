@@ -88,6 +88,7 @@ fn a_journal_gives_the_trials_of_a_study_in_memory_through_any_number_of_restart
             0 => continue,
             1 => Outcome::Failed,
             2 => Outcome::Pruned,
+            3 => Observation::new(-1.0).with_violation(0.5).into(),
             _ => (a.values.float("x").unwrap() / 3.0).into(),
         };
         memory.tell(a.number, outcome).unwrap();

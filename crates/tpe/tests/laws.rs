@@ -224,6 +224,38 @@ fn best_is_observed_and_prefers_the_earlier_of_equals() {
 }
 
 #[test]
+fn the_best_trial_is_feasible() {
+    let space = space(&[("x", Distribution::float(0.0, 1.0))]);
+    let mut study = Study::new(space, TpeSampler::default(), Direction::Minimize, 0);
+    for _ in 0..80 {
+        let trial = study.ask().unwrap();
+        let x = trial.values.float("x").unwrap();
+        // Small values are good, and forbidden below 0.7.
+        study.tell(trial.number, Observation::new(x).with_violation((0.7 - x).max(0.0))).unwrap();
+    }
+    let x = study.best().unwrap().value().unwrap();
+    assert!((0.7..0.72).contains(&x), "{x}");
+}
+
+#[test]
+fn old_trials_are_left_out_of_g_where_that_is_asked() {
+    let space = space(&[("x", Distribution::float(0.0, 1.0)), ("c", Distribution::indices(3))]);
+    let problem = Problem { space: space.clone(), direction: Direction::Minimize, seed: 3 };
+    let trials = history(&space, 60, 1);
+    let densities = |max_others| {
+        let mut sampler = TpeSampler::new(TpeConfig { max_others, ..TpeConfig::default() }).unwrap();
+        for (number, (values, value)) in (0..).zip(&trials) {
+            let outcome = value.map_or(Outcome::Failed, Outcome::from);
+            sampler.observe(&problem, &FinishedTrial { number, values: values.clone(), outcome });
+        }
+        sampler.densities(&AskContext::new(&problem, 60, &[]), &trials[7].0).unwrap()
+    };
+    let (all, ample, few) = (densities(None), densities(Some(60)), densities(Some(12)));
+    assert_eq!(all, ample);
+    assert!(all.log_l == few.log_l && all.log_g != few.log_g);
+}
+
+#[test]
 fn tpe_finds_what_random_does_not() {
     // Two coupled choices of 12 and a narrow float: the median of 15 seeds.
     let regret = |sampler: fn() -> Box<dyn Sampler>| {

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 use teleprompt_tpe::{
-    AskContext, Dependence, Direction, FinishedTrial, Problem, Sampler, SearchSpace, TpeConfig, TpeSampler,
-    Trial, Values,
+    AskContext, Dependence, Direction, FinishedTrial, Observation, Problem, Sampler, SearchSpace, TpeConfig,
+    TpeSampler, Trial, Values,
 };
 
 #[derive(Deserialize)]
@@ -22,6 +22,7 @@ struct Finished {
     number: u64,
     values: Values,
     value: f64,
+    violation: f64,
 }
 
 #[derive(Deserialize)]
@@ -39,16 +40,16 @@ fn close(name: &str, found: f64, expected: f64) {
 #[test]
 fn densities_are_those_of_optuna() {
     let cases: Vec<Case> = serde_json::from_str(include_str!("golden/optuna.json")).unwrap();
-    assert_eq!(cases.len(), 18);
+    assert_eq!(cases.len(), 19);
     for Case { name, direction, multivariate, space, finished, pending, points } in cases {
         let problem = Problem { space, direction, seed: 0 };
         let dependence = if multivariate { Dependence::Multivariate } else { Dependence::Univariate };
         let mut sampler = TpeSampler::new(TpeConfig { dependence, ..TpeConfig::optuna() }).unwrap();
         let number = (finished.len() + pending.len()) as u64;
         let bind = |values: &Values| problem.space.values(values.iter()).unwrap();
-        for Finished { number, values, value } in finished {
-            sampler
-                .observe(&problem, &FinishedTrial { number, values: bind(&values), outcome: value.into() });
+        for Finished { number, values, value, violation } in finished {
+            let outcome = Observation::new(value).with_violation(violation).into();
+            sampler.observe(&problem, &FinishedTrial { number, values: bind(&values), outcome });
         }
         let pending: Vec<_> =
             pending.iter().map(|trial| Trial { number: trial.number, values: bind(&trial.values) }).collect();

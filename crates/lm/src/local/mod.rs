@@ -88,8 +88,8 @@ const DEFAULT_CACHE_BYTES: usize = 256 << 20;
 /// prompt chooses among the tokens that are at least 5 % as likely as the likeliest.
 ///
 /// # Cost
-/// Memory: 4 bytes per parameter (540 MB for the default model), the prefix cache, and per worker the keys and
-/// values of its longest prompt (46 kB per token).
+/// Memory: 4 bytes per parameter (540 MB for the default model, 800 MB while it loads), the prefix cache, and per
+/// worker the keys and values of its longest prompt (46 kB per token).
 pub struct LocalLm {
     id: ModelId,
     workers: Workers,

@@ -105,3 +105,25 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_withdrawn_request_is_never_begun() {
+        let queue = Queue::default();
+        let (jobs, waiting): (Vec<_>, Vec<_>) = (0..3)
+            .map(|rollout| {
+                let (reply, answer) = oneshot::channel();
+                (Job { request: LmRequest::default().with_rollout(rollout), reply }, answer)
+            })
+            .unzip();
+        queue.lock().jobs.extend(jobs);
+        let mut waiting = waiting.into_iter();
+        drop(waiting.next());
+        assert_eq!(queue.next().map(|job| job.request.rollout), Some(1));
+        queue.lock().closed = true;
+        assert!(queue.next().is_none());
+    }
+}

@@ -43,13 +43,17 @@ impl JournalFile {
         Ok(bytes)
     }
 
-    /// Appends whole lines and waits until they are on the disk. The lock must be held, and everything been read.
+    /// Appends whole lines. The lock must be held, and everything been read.
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         if self.file.metadata()?.len() > self.offset {
             // A writer died within a line: nobody has read it, and what follows must not become its end.
             self.file.set_len(self.offset)?;
         }
-        self.file.write_all(lines)?;
+        self.file.write_all(lines)
+    }
+
+    /// Waits until all that was appended is on the disk.
+    pub(super) fn persist(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 

@@ -16,6 +16,7 @@ pub(super) const CREATE_TRIAL: u32 = 4;
 pub(super) const SET_TRIAL_PARAM: u32 = 5;
 pub(super) const SET_TRIAL_STATE_VALUES: u32 = 6;
 pub(super) const SET_TRIAL_USER_ATTR: u32 = 8;
+pub(super) const SET_TRIAL_SYSTEM_ATTR: u32 = 9;
 
 pub(super) const RUNNING: u8 = 0;
 pub(super) const COMPLETE: u8 = 1;
@@ -24,6 +25,8 @@ pub(super) const FAIL: u8 = 3;
 
 /// The user attribute that holds what Optuna has no place for: an observation's variance and count.
 pub(super) const OBSERVATION: &str = "teleprompt_tpe:observation";
+/// The system attribute of all constraints, and the prefix of those of single ones; a positive value is a violation.
+const CONSTRAINTS: &str = "constraints";
 
 /// A line as far as it matters here; every operation uses some of the fields.
 #[derive(Debug, Deserialize)]
@@ -47,6 +50,10 @@ pub(super) struct Record {
     pub(super) user_attr: BTreeMap<String, Value>,
     #[serde(default)]
     pub(super) user_attrs: BTreeMap<String, Value>,
+    #[serde(default)]
+    pub(super) system_attr: BTreeMap<String, Value>,
+    #[serde(default)]
+    pub(super) system_attrs: BTreeMap<String, Value>,
 }
 
 impl Record {
@@ -176,6 +183,10 @@ impl Writer {
             let fields = json!({ "trial_id": trial_id, "user_attr": { OBSERVATION: attribute } });
             self.line(SET_TRIAL_USER_ATTR, fields, out);
         }
+        if let Some(constraints) = constraints(outcome) {
+            let fields = json!({ "trial_id": trial_id, "system_attr": constraints });
+            self.line(SET_TRIAL_SYSTEM_ATTR, fields, out);
+        }
         let (state, value) = state(outcome);
         let values = value.map(|value| [value]);
         let fields =
@@ -203,7 +214,7 @@ impl Writer {
         let fields = json!({
             "study_id": study_id, "datetime_start": now, "datetime_complete": now, "state": state, "value": value,
             "values": null, "params": params, "distributions": distributions, "user_attrs": user_attrs,
-            "system_attrs": {}, "intermediate_values": {},
+            "system_attrs": constraints(outcome).unwrap_or(json!({})), "intermediate_values": {},
         });
         self.line(CREATE_TRIAL, fields, out);
     }
@@ -233,6 +244,28 @@ fn attribute(outcome: Outcome) -> Option<Value> {
         }
         _ => None,
     }
+}
+
+/// The violation, as the value of a constraint.
+fn constraints(outcome: Outcome) -> Option<Value> {
+    match outcome {
+        Outcome::Complete(Observation { violation, .. }) if violation > 0.0 => {
+            Some(json!({ format!("{CONSTRAINTS}:violation"): violation }))
+        }
+        _ => None,
+    }
+}
+
+/// The violations that system attributes tell of.
+pub(super) fn violations(attributes: &BTreeMap<String, Value>) -> impl Iterator<Item = f64> {
+    let of = |(key, value): (&String, &Value)| -> Vec<f64> {
+        match (key.strip_prefix(CONSTRAINTS), value) {
+            (Some(""), Value::Array(values)) => values.iter().filter_map(Value::as_f64).collect(),
+            (Some(name), value) if name.starts_with(':') => value.as_f64().into_iter().collect(),
+            _ => Vec::new(),
+        }
+    };
+    attributes.iter().flat_map(of).filter(|&value| value > 0.0)
 }
 
 /// Names, internal values and distributions as Optuna writes them.

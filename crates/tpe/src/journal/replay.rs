@@ -40,6 +40,8 @@ pub(super) struct Own {
     value: Option<f64>,
     params: BTreeMap<String, (f64, Arc<Stored>)>,
     observation: Option<Observation>,
+    /// The sum of all violations of constraints.
+    violation: f64,
 }
 
 impl Replay {
@@ -126,6 +128,7 @@ impl Replay {
             value: record.value.or(only(record.values)),
             params: BTreeMap::new(),
             observation: observation(record.user_attrs),
+            violation: record::violations(&record.system_attrs).sum(),
         };
         for (name, internal) in record.params {
             if let (Some(internal), Some(text)) = (internal, record.distributions.get(&name)) {
@@ -162,6 +165,9 @@ impl Replay {
                 let own = &mut self.own[number];
                 own.observation = observation(record.user_attr).or(own.observation);
             }
+            record::SET_TRIAL_SYSTEM_ATTR => {
+                self.own[number].violation += record::violations(&record.system_attr).sum::<f64>();
+            }
             _ => {}
         }
         Ok(())
@@ -187,7 +193,7 @@ impl Own {
         match (self.state, self.value) {
             (record::COMPLETE, Some(value)) => {
                 let observation = self.observation.unwrap_or(Observation::new(value));
-                Some(Outcome::Complete(Observation { value, ..observation }))
+                Some(Outcome::Complete(Observation { value, violation: self.violation, ..observation }))
             }
             (record::COMPLETE | record::FAIL, _) => Some(Outcome::Failed),
             (record::PRUNED, _) => Some(Outcome::Pruned),

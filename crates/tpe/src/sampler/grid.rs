@@ -153,7 +153,7 @@ impl Cursor {
 
 impl Sampler for GridSampler {
     fn observe(&mut self, _: &Problem, trial: &FinishedTrial) {
-        *self.tried.entry(key(&trial.values)).or_default() += 1;
+        *self.tried.entry(trial.values.key()).or_default() += 1;
     }
 
     fn suggest(&mut self, cx: &AskContext<'_>) -> Result<Values, Error> {
@@ -162,7 +162,7 @@ impl Sampler for GridSampler {
             Some(cursor) => cursor,
             None => self.start(cx.problem)?,
         };
-        let tried = |values: &Values| self.tried.get(&key(values)).copied().unwrap_or(0);
+        let tried = |values: &Values| self.tried.get(&values.key()).copied().unwrap_or(0);
         while tried(&self.at(space, cursor.position)?) > cursor.passes {
             cursor.advance();
         }
@@ -177,17 +177,6 @@ impl Sampler for GridSampler {
             cursor.advance();
         }
     }
-}
-
-/// Values as something with a total order.
-fn key(values: &Values) -> Vec<u64> {
-    let bits = |slot: &Option<ParamValue>| match *slot {
-        None => u64::MAX,
-        Some(ParamValue::Choice(position)) => position as u64,
-        Some(ParamValue::Float(value)) => value.to_bits(),
-        Some(ParamValue::Int(value)) => value as u64,
-    };
-    values.slots().iter().map(bits).collect()
 }
 
 fn gcd(a: u128, b: u128) -> u128 {
@@ -230,7 +219,7 @@ mod tests {
             }
             let mut counts = BTreeMap::new();
             for trial in study.trials() {
-                *counts.entry(key(&trial.values)).or_insert(0) += 1;
+                *counts.entry(trial.values.key()).or_insert(0) += 1;
             }
             assert_eq!(counts.len() as u128, points);
             assert!(counts.values().all(|&count| count == pass));

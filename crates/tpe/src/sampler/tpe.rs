@@ -1,6 +1,6 @@
 //! The tree-structured Parzen estimator: asks where good trials are dense and the others are not.
 //!
-//! Finished trials are ranked by value; the best γ(n) form the density l(x), the others and all pending trials (the
+//! Finished trials are ranked by value, infeasible ones after all others by their violation; the best γ(n) form the density l(x), the others and all pending trials (the
 //! "constant liar") form g(x). Of 24 draws from l(x) the one with the largest l(x) / g(x) is suggested. Nothing is
 //! fitted and noise is not modelled: one lucky value makes a trial good for long.
 //!
@@ -15,6 +15,8 @@
 mod config;
 mod group;
 
+use std::collections::BTreeSet;
+
 pub use self::config::{Dependence, Gamma, TpeConfig};
 use self::group::Group;
 use super::{AskContext, RandomSampler, Sampler};
@@ -22,7 +24,7 @@ use crate::distribution::ParamValue;
 use crate::error::Error;
 use crate::parzen::Shape;
 use crate::space::{SearchSpace, Values};
-use crate::trial::{FinishedTrial, Problem};
+use crate::trial::{FinishedTrial, Problem, Rank};
 
 /// The two log densities of TPE at a point.
 ///
@@ -41,11 +43,13 @@ pub struct Densities {
 ///
 /// # Cost
 ///
-/// Per ask, `n_ei_candidates` times a pass over the history and the parameters.
+/// Per ask, `n_ei_candidates` passes over history times parameters: linear in both, in tight loops that drop trials too
+/// far away to count. Per tell, O(log trials) and two neighbours per parameter. [`TpeConfig::max_others`] bounds the
+/// history that is looked at.
 ///
 /// # Determinism
 ///
-/// Reads the streams `random` (start-up) or `tpe` of the trial; equal losses are ranked by trial number.
+/// Reads the streams `random` (start-up) or `tpe` of the trial; trials of equal rank are told apart by number.
 #[derive(Debug, Clone, Default)]
 pub struct TpeSampler {
     config: TpeConfig,
@@ -98,15 +102,15 @@ impl Sampler for TpeSampler {
         let gamma = self.config.gamma;
         let state = self.state(problem);
         state.forget_pending(trial.number);
-        if let Some(value) = trial.value() {
-            state.rank(problem.direction.loss(value), trial.number, trial.values.slots(), gamma);
+        if let Some(rank) = trial.rank(problem.direction) {
+            state.rank(rank, trial.values.slots(), gamma);
         }
     }
 
     fn suggest(&mut self, cx: &AskContext<'_>) -> Result<Values, Error> {
         let TpeConfig { n_startup_trials, n_ei_candidates, .. } = self.config;
         let state = self.state(cx.problem);
-        if state.ranking.len() < n_startup_trials {
+        if state.good.len() + state.others.len() < n_startup_trials {
             return RandomSampler.suggest(cx);
         }
         state.synchronize(cx);
@@ -124,10 +128,10 @@ impl Sampler for TpeSampler {
 /// What the observed and the pending trials amount to.
 #[derive(Debug, Clone)]
 struct State {
-    /// Loss and number of the trials with a value, best first, equal losses by number.
-    ranking: Vec<(f64, u64)>,
-    /// How many of the ranking are in the densities of good trials.
-    n_below: usize,
+    /// The trials in the densities of good ones; each ranks before all others.
+    good: BTreeSet<Rank>,
+    /// The other trials with a value.
+    others: BTreeSet<Rank>,
     /// The pending trials that are in the other densities, ascending.
     joined: Vec<u64>,
     /// Sets of parameters with a density of their own; a parent's group stands before its children's.
@@ -137,6 +141,7 @@ struct State {
 impl State {
     fn new(space: &SearchSpace, config: &TpeConfig) -> Self {
         let shape = Shape { weights: config.weights, prior_weight: config.prior_weight };
+        let max_above = config.max_others.unwrap_or(usize::MAX);
         let parameters = space.parameters();
         let mut sets: Vec<Vec<usize>> = Vec::new();
         for (index, parameter) in parameters.iter().enumerate() {
@@ -146,36 +151,30 @@ impl State {
                 _ => sets.push(vec![index]),
             }
         }
-        let groups = sets.iter().map(|set| Group::new(space, set, shape)).collect();
-        Self { ranking: Vec::new(), n_below: 0, joined: Vec::new(), groups }
+        let groups = sets.iter().map(|set| Group::new(space, set, shape, max_above)).collect();
+        let (good, others, joined) = Default::default();
+        Self { good, others, joined, groups }
     }
 
     /// Ranks a trial and moves the border between good and other trials to where it belongs.
-    fn rank(&mut self, loss: f64, number: u64, slots: &[Option<ParamValue>], gamma: Gamma) {
-        let at =
-            self.ranking.partition_point(|entry| entry.0.total_cmp(&loss).then(entry.1.cmp(&number)).is_lt());
-        self.ranking.insert(at, (loss, number));
-        let good = at < self.n_below;
-        self.n_below += usize::from(good);
+    fn rank(&mut self, rank: Rank, slots: &[Option<ParamValue>], gamma: Gamma) {
+        let good = self.good.last().is_some_and(|last| rank < *last);
+        if good { &mut self.good } else { &mut self.others }.insert(rank);
         for group in &mut self.groups {
-            group.insert(number, slots, good);
+            group.insert(rank.number, slots, good);
         }
-        let target = gamma.count(self.ranking.len());
-        while self.n_below < target {
-            self.shift(self.n_below, true);
-            self.n_below += 1;
+        let target = gamma.count(self.good.len() + self.others.len());
+        while self.good.len() < target
+            && let Some(rank) = self.others.pop_first()
+        {
+            self.good.insert(rank);
+            self.groups.iter_mut().for_each(|group| group.shift(rank.number, true));
         }
-        while self.n_below > target {
-            self.n_below -= 1;
-            self.shift(self.n_below, false);
-        }
-    }
-
-    /// Moves the trial at `place` of the ranking to the good trials, or away from them.
-    fn shift(&mut self, place: usize, good: bool) {
-        let number = self.ranking[place].1;
-        for group in &mut self.groups {
-            group.shift(number, good);
+        while self.good.len() > target
+            && let Some(rank) = self.good.pop_last()
+        {
+            self.others.insert(rank);
+            self.groups.iter_mut().for_each(|group| group.shift(rank.number, false));
         }
     }
 
@@ -183,7 +182,7 @@ impl State {
         if let Ok(at) = self.joined.binary_search(&number) {
             self.joined.remove(at);
             for group in &mut self.groups {
-                group.above.remove(number);
+                group.remove_above(number);
             }
         }
     }
@@ -204,8 +203,7 @@ impl State {
             }
         }
         for group in &mut self.groups {
-            group.below.refresh();
-            group.above.refresh();
+            group.refresh();
         }
     }
 }

@@ -85,7 +85,7 @@ def parts_of(space, conditions, params, multivariate):
 
 
 def case(
-    name, space, n_finished, n_running=0, direction="minimize", distinct=None, multivariate=True, conditions={}, n_points=6
+    name, space, n_finished, n_running=0, direction="minimize", distinct=None, multivariate=True, conditions={}, constrained=False, n_points=6
 ):
     rng = random.Random(name)
     pool = [complete(space, conditions, rng) for _ in range(distinct or n_finished + n_running)]
@@ -97,18 +97,20 @@ def case(
         running = number % (n_finished + n_running) >= n_finished
         # Few different values, so that ranks are decided by number too.
         value = None if running else rng.randint(0, 40) / 8
+        violation = max(0.0, rng.randint(-30, 4) / 2) if constrained and not running else 0.0
         study.add_trial(
             optuna.trial.create_trial(
                 state=TrialState.RUNNING if running else TrialState.COMPLETE,
                 value=value,
                 params=params,
                 distributions={k: space[k] for k in params},
+                constraints={"c": violation, "d": -1.0} if constrained and not running else None,
             )
         )
         if running:
             pending.append({"number": number, "values": ours})
         else:
-            finished.append({"number": number, "values": ours, "value": value})
+            finished.append({"number": number, "values": ours, "value": value, "violation": violation})
     sampler = optuna.samplers.TPESampler(seed=0)
     trials = study.get_trials(deepcopy=False)
     below, above = _split_trials(study, trials, min(math.ceil(0.1 * n_finished), 25))
@@ -174,6 +176,7 @@ def cases():
     yield case("mixed, 45 trials and 9 running, maximize", mixed, 45, n_running=9, direction="maximize")
     yield case("mixed, 60 trials and 3 running, univariate", mixed, 60, n_running=3, multivariate=False)
     yield case("only running", mixed, 0, n_running=4)
+    yield case("constraints, 60 trials", choices | floats, 60, constrained=True)
     yield case("wide, 30 trials", wide, 30)
     yield case("conditions, 90 trials and 5 running", tree, 90, n_running=5, conditions=conditions, n_points=12)
 

@@ -63,6 +63,9 @@ pub struct TpeConfig {
     pub prior_weight: f64,
     /// Which parameters share a density.
     pub dependence: Dependence,
+    /// At most so many of the other and pending trials form g(x), the newest; `None` means all. At least 1. It bounds the
+    /// cost of a suggestion; good trials always count.
+    pub max_others: Option<usize>,
 }
 
 impl TpeConfig {
@@ -75,6 +78,7 @@ impl TpeConfig {
             weights: Weights::Recent,
             prior_weight: 1.0,
             dependence: Dependence::Multivariate,
+            max_others: None,
         }
     }
 
@@ -94,6 +98,9 @@ impl TpeConfig {
         }
         if self.n_ei_candidates == 0 {
             return error("n_ei_candidates", "it must be at least 1");
+        }
+        if self.max_others == Some(0) {
+            return error("max_others", "it must be at least 1");
         }
         if !(self.prior_weight > 0.0 && self.prior_weight.is_finite()) {
             return error("prior_weight", "it must be above 0 and finite");
@@ -131,6 +138,7 @@ mod tests {
             TpeConfig { gamma: Gamma::Linear { fraction: f64::NAN, cap: 1 }, ..optuna.clone() },
             TpeConfig { gamma: Gamma::Sqrt { factor: 1.0, cap: 0 }, ..optuna.clone() },
             TpeConfig { n_ei_candidates: 0, ..optuna.clone() },
+            TpeConfig { max_others: Some(0), ..optuna.clone() },
             TpeConfig { prior_weight: 0.0, ..optuna.clone() },
             TpeConfig { prior_weight: f64::INFINITY, ..optuna.clone() },
         ] {

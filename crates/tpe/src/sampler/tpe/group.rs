@@ -1,5 +1,7 @@
 //! Parameters that are active together, and their two densities.
 
+use std::collections::BTreeMap;
+
 use rand::Rng;
 
 use super::Densities;
@@ -18,15 +20,19 @@ pub(super) struct Group {
     /// The others, one dimension each.
     free: Vec<(usize, Dimension)>,
     /// l(x).
-    pub(super) below: Mixture,
+    below: Mixture,
     /// g(x).
-    pub(super) above: Mixture,
+    above: Mixture,
+    /// The most trials of g(x).
+    max_above: usize,
+    /// The centers of trials that are too old for g(x): all numbers are lower than those in it.
+    reserve: BTreeMap<u64, Vec<f64>>,
     scratch: Scratch,
 }
 
 impl Group {
     /// The group of the parameters `members`, ascending and not empty.
-    pub(super) fn new(space: &SearchSpace, members: &[usize], shape: Shape) -> Self {
+    pub(super) fn new(space: &SearchSpace, members: &[usize], shape: Shape, max_above: usize) -> Self {
         let (mut fixed, mut free) = (Vec::new(), Vec::new());
         for &index in members {
             let distribution = &space.parameters()[index].distribution;
@@ -36,14 +42,9 @@ impl Group {
             }
         }
         let mixture = Mixture::new(free.iter().map(|(_, dimension)| dimension), shape);
-        Self {
-            first: members[0],
-            fixed,
-            free,
-            below: mixture.clone(),
-            above: mixture,
-            scratch: Scratch::default(),
-        }
+        let (below, above) = (mixture.clone(), mixture);
+        let (reserve, scratch) = Default::default();
+        Self { first: members[0], fixed, free, below, above, max_above, reserve, scratch }
     }
 
     /// The cells of the values in `slots`, or `None` where the group is inactive.
@@ -55,17 +56,48 @@ impl Group {
     pub(super) fn insert(&mut self, number: u64, slots: &[Option<ParamValue>], good: bool) {
         if let Some(point) = self.point(slots) {
             let centers: Vec<f64> = point.iter().map(|cell| cell.center).collect();
-            if good { &mut self.below } else { &mut self.above }.insert(number, &centers);
+            if good {
+                self.below.insert(number, &centers);
+            } else {
+                self.insert_above(number, &centers);
+            }
         }
     }
 
     /// Moves a trial to the good trials or away from them, where it has values here.
     pub(super) fn shift(&mut self, number: u64, good: bool) {
-        let Self { below, above, .. } = self;
-        let (from, to) = if good { (above, below) } else { (below, above) };
-        if let Some(centers) = from.remove(number) {
-            to.insert(number, &centers);
+        if good {
+            if let Some(centers) = self.remove_above(number) {
+                self.below.insert(number, &centers);
+            }
+        } else if let Some(centers) = self.below.remove(number) {
+            self.insert_above(number, &centers);
         }
+    }
+
+    fn insert_above(&mut self, number: u64, centers: &[f64]) {
+        self.above.insert(number, centers);
+        if self.above.numbers().len() > self.max_above
+            && let Some(&oldest) = self.above.numbers().first()
+            && let Some(centers) = self.above.remove(oldest)
+        {
+            self.reserve.insert(oldest, centers);
+        }
+    }
+
+    /// Takes a trial out of g(x), or out of what is too old for it; its centers, where it was there.
+    pub(super) fn remove_above(&mut self, number: u64) -> Option<Vec<f64>> {
+        let Some(centers) = self.above.remove(number) else { return self.reserve.remove(&number) };
+        if let Some((newest, centers)) = self.reserve.pop_last() {
+            self.above.insert(newest, &centers);
+        }
+        Some(centers)
+    }
+
+    /// Makes both densities ready for use after changes.
+    pub(super) fn refresh(&mut self) {
+        self.below.refresh();
+        self.above.refresh();
     }
 
     /// Both densities at the values in `slots`; nothing where the group is inactive.
