@@ -174,7 +174,10 @@ async fn run(mut args: Args) -> Result<(), Box<dyn StdError>> {
 
     show_winner(&best);
     println!("{}", best.report);
-    println!("majority     {:.1} % of the test rows have the commonest label of the training rows", 100.0 * majority);
+    println!(
+        "majority     {:.1} % of the test rows have the commonest label of the training rows",
+        100.0 * majority
+    );
     println!("time         {seconds:.1} s");
     if let Some(path) = &args.json {
         write_file(path, &serde_json::to_string_pretty(&summary(&best.report, majority, seconds))?)?;
@@ -197,7 +200,9 @@ fn stop_on_ctrl_c() -> StopSignal {
     let signal = stop.clone();
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
-            eprintln!("stopping: waiting for the calls in flight (again to end at once; answers so far are kept)");
+            eprintln!(
+                "stopping: waiting for the calls in flight (again to end at once; answers so far are kept)"
+            );
             signal.stop();
         }
         if tokio::signal::ctrl_c().await.is_ok() {

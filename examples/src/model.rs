@@ -42,7 +42,10 @@ impl std::fmt::Display for OpenError {
         match self {
             Self::Spec(error) => error.fmt(f),
             Self::Local(error) => {
-                write!(f, "{error}\nAny other model will do: --lm openai/gpt-4o-mini, or --base-url http://HOST:PORT/v1")
+                write!(
+                    f,
+                    "{error}\nAny other model will do: --lm openai/gpt-4o-mini, or --base-url http://HOST:PORT/v1"
+                )
             }
             Self::Cache(error) => error.fmt(f),
             Self::Folder(path, error) => write!(f, "cannot make the folder `{}`: {error}", path.display()),
@@ -100,7 +103,8 @@ fn show(bar: &Mutex<Option<ProgressBar>>, event: &FetchProgress) {
     match event {
         FetchProgress::Received { bytes, total } => {
             let bar = bar.get_or_insert_with(|| {
-                let style = ProgressStyle::with_template("  {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}");
+                let style =
+                    ProgressStyle::with_template("  {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}");
                 ProgressBar::new(*total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
             });
             bar.set_position(*bytes);

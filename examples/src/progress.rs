@@ -36,7 +36,8 @@ impl Observer for Progress {
             Event::Trial { number, full, score, best } => {
                 let score = score.map_or("failed".to_owned(), |score| format!("{:5.1} %", 100.0 * score));
                 let rows = if *full { "all rows " } else { "minibatch" };
-                let line = format!("  trial {number:2}  {rows}  {score}   best on all rows {:5.1} %", 100.0 * best);
+                let line =
+                    format!("  trial {number:2}  {rows}  {score}   best on all rows {:5.1} %", 100.0 * best);
                 say(bar.as_ref(), &line);
             }
             Event::Warning { message } => say(bar.as_ref(), &format!("  warning: {message}")),

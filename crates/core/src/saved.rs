@@ -118,9 +118,9 @@ fn saved_predictor(named: &NamedPredictor<'_>, params: &PredictorParams) -> Map<
         out.extend(demo.fields.iter().map(|(name, value)| (name.to_owned(), value.clone())));
         Value::Object(out)
     });
-    let fields = spec.fields().map(|field| {
-        serde_json::json!({"prefix": format!("{}:", field.prefix), "description": field.description})
-    });
+    let fields = spec.fields().map(
+        |field| serde_json::json!({"prefix": format!("{}:", field.prefix), "description": field.description}),
+    );
     let instruction = params.instruction.clone().unwrap_or_else(|| spec.instruction());
     let mut out = Map::new();
     out.insert("traces".to_owned(), Value::Array(Vec::new()));

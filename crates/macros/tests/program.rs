@@ -157,7 +157,7 @@ mod nested {
     pub(super) struct Only(pub(super) Predict<Route>);
 
     #[program_source(crate = teleprompt_core)]
-    #[allow(clippy::let_and_return)]
+    #[cfg(test)]
     impl Module for Only {
         type Input = RouteInput;
         type Output = RouteOutput;

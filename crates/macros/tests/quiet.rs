@@ -71,7 +71,7 @@ pub mod exported {
 
 /// A scope that shadows names which generated code could mean.
 mod shadowed {
-    #![allow(dead_code)]
+    #![expect(dead_code, reason = "the names are there to be shadowed, not to be used")]
 
     pub(super) struct Option;
     pub(super) struct Result;

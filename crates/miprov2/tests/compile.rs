@@ -1,5 +1,7 @@
 //! Whole runs on simulated tasks: schedules against the reference's formulas, determinism, modes, failures.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking too")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

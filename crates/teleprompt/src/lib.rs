@@ -105,3 +105,8 @@ pub mod prelude {
     pub use teleprompt_macros::{Label, Module, Signature, program_source};
     pub use teleprompt_miprov2::{Auto, Dataset, MiproV2, Optimized, StopSignal, Teacher};
 }
+
+/// The program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

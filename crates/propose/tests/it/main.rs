@@ -1,6 +1,6 @@
 //! The behavior of the proposers through their public interface, with scripted models.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking too")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking too")]
 
 mod calls;
 mod failures;
