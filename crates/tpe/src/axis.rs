@@ -1,8 +1,9 @@
-//! Dimensions: numeric parameters on a unit interval, choices as positions. The one place that knows of logarithms, steps and bounds.
+//! Dimensions: numeric parameters on a unit interval, choices as positions. The one place that knows of
+//! logarithms, steps and bounds.
 //!
-//! All kernels and uniform draws live on `[0, 1]`, so neither tiny nor huge ranges (1e-300, 1e300) can overflow
-//! them. A stepped parameter owns half a step beyond each bound, so every grid value has a cell of its own, as in
-//! Optuna (`optuna 5.0 samplers/_tpe/parzen_estimator.py`).
+//! All kernels and uniform draws live on `[0, 1]`, so neither tiny nor huge ranges (1e-300, 1e300) can
+//! overflow them. A stepped parameter owns half a step beyond each bound, so every grid value has a cell of
+//! its own, as in Optuna (`optuna 5.0 samplers/_tpe/parzen_estimator.py`).
 
 use crate::distribution::{Distribution, ParamValue};
 
@@ -138,7 +139,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn draws_are_values(u in 0.0..=1.0_f64, low in -50_i64..50, span in 1_i64..60, step in 1_i64..9, e in -300..300) {
+        fn draws_are_values(
+            u in 0.0..=1.0_f64,
+            low in -50_i64..50,
+            span in 1_i64..60,
+            step in 1_i64..9,
+            e in -300..300,
+        ) {
             let scale = libm::pow(10.0, f64::from(e));
             let (a, b) = (low as f64 * scale, (low + span) as f64 * scale);
             for distribution in [

@@ -1,9 +1,9 @@
 //! The values that one parameter can take: distributions, choices and values.
 //!
-//! A [`Distribution`] is plain data, as a user writes it or a file holds it; it is checked, and its upper bound
-//! moved onto its grid, when a [`SearchSpace`](crate::SearchSpace) is built. No probability lives here: samplers
-//! decide how likely values are. The kinds are Optuna's (`optuna 5.0 distributions.py`), so that studies can be
-//! exchanged.
+//! A [`Distribution`] is plain data, as a user writes it or a file holds it; it is checked, and its upper
+//! bound moved onto its grid, when a [`SearchSpace`](crate::SearchSpace) is built. No probability lives here:
+//! samplers decide how likely values are. The kinds are Optuna's (`optuna 5.0 distributions.py`), so that
+//! studies can be exchanged.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -190,8 +190,8 @@ impl Distribution {
         Self::Int { low, high, log: false, step }
     }
 
-    /// The number of values, or `None` where they are not countable in practice (a float without a step, or a
-    /// grid of 2^53 values and more).
+    /// The number of values of a distribution of a built search space, or `None` where they are not countable
+    /// in practice (a float without a step, or a grid of 2^53 values and more).
     pub fn cardinality(&self) -> Option<u64> {
         match *self {
             Self::Categorical { ref choices } => Some(choices.len() as u64),
@@ -201,7 +201,7 @@ impl Distribution {
                 (last < MAX_INT as f64).then_some(last as u64 + 1)
             }
             Self::Float { .. } => None,
-            Self::Int { low, high, step, .. } => Some(((high - low) / step) as u64 + 1),
+            Self::Int { low, high, step, .. } => Some(high.abs_diff(low) / step.unsigned_abs().max(1) + 1),
         }
     }
 
@@ -219,7 +219,7 @@ impl Distribution {
                 low <= x && x <= high && on_grid
             }
             (&Self::Int { low, high, step, .. }, ParamValue::Int(x)) => {
-                low <= x && x <= high && (x - low) % step == 0
+                low <= x && x <= high && x.wrapping_sub(low).checked_rem(step) == Some(0)
             }
             _ => false,
         }

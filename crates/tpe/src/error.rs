@@ -1,7 +1,7 @@
 //! What can go wrong: one error type for the crate, and one for each problem of a search space.
 //!
-//! An expected partial failure (a trial whose evaluation failed) is data, [`Outcome::Failed`](crate::Outcome),
-//! and never an error here.
+//! An expected partial failure (a trial whose evaluation failed) is data,
+//! [`Outcome::Failed`](crate::Outcome), and never an error here.
 
 /// An error of this crate.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -1,9 +1,9 @@
 //! How much each parameter decides whether a trial is among the best: PED-ANOVA.
 //!
-//! Per parameter, two densities of the values seen are compared: of the best tenth of the trials, and of all. A
-//! parameter that does not matter looks alike in both. The measure is the Pearson divergence of the two, as in Watanabe,
-//! Bansal and Hutter, *PED-ANOVA* (arXiv:2304.10255). It sees each parameter on its own: one that matters only together
-//! with others can look unimportant.
+//! Per parameter, two densities of the values seen are compared: of the best tenth of the trials, and of all.
+//! A parameter that does not matter looks alike in both. The measure is the Pearson divergence of the two, as
+//! in Watanabe, Bansal and Hutter, *PED-ANOVA* (arXiv:2304.10255). It sees each parameter on its own: one
+//! that matters only together with others can look unimportant.
 
 use crate::axis::Dimension;
 use crate::parzen::{Mixture, Scratch, Shape};
@@ -18,11 +18,11 @@ const GOOD: f64 = 0.1;
 const POINTS: u32 = 64;
 
 impl<S: Sampler> Study<S> {
-    /// Per parameter, in the order of the space, its name and its importance: not negative, summing to 1, or all 0 where
-    /// no difference is to be seen.
+    /// Per parameter, in the order of the space, its name and its importance: not negative, summing to 1, or
+    /// all 0 where no difference is to be seen.
     ///
-    /// A conditional parameter is judged among the trials that have it. With less than about 50 trials the result is
-    /// mostly chance.
+    /// A conditional parameter is judged among the trials that have it. With less than about 50 trials the
+    /// result is mostly chance.
     ///
     /// # Cost
     ///
@@ -63,7 +63,8 @@ impl<S: Sampler> Study<S> {
     }
 }
 
-/// The Pearson divergence of the good trials' density of one parameter from all trials', 0 where there is no trial.
+/// The Pearson divergence of the good trials' density of one parameter from all trials', 0 where there is no
+/// trial.
 fn divergence(dimension: &Dimension, index: usize, ranked: &[&FinishedTrial]) -> f64 {
     let shape = Shape { weights: Weights::Uniform, prior_weight: 1.0 };
     let mut all = Mixture::new(std::iter::once(dimension), shape);

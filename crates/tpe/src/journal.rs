@@ -1,22 +1,26 @@
-//! Studies in files: Optuna's journal format, shared between processes and with Optuna itself (feature `journal`).
+//! Studies in files: Optuna's journal format, shared between processes and with Optuna itself (feature
+//! `journal`).
 //!
-//! A [`JournalStudy`] is a [`Study`] whose every question and answer is a line of an append-only file. Nothing is kept
-//! that the file does not say: what this process asks and tells comes back to it by reading, like what others write.
+//! A [`JournalStudy`] is a [`Study`] whose every question and answer is a line of an append-only file.
+//! Nothing is kept that the file does not say: what this process asks and tells comes back to it by reading,
+//! like what others write.
 //!
 //! ```text
 //!   ask ──► lock ─► read news ─► suggest ─► append "trial, values" ─► unlock
 //!   tell ─► lock ─► read news ─► check   ─► append "outcome"       ─► unlock
 //! ```
 //!
-//! - **Crash-safe.** A line counts when it is whole; a torn last line is ignored, and removed by the next write. Outcomes
-//!   have reached the disk when `tell` and `add_trial` return, and with them all lines before. A question is not waited
-//!   for: where the machine dies, at most trials without an outcome are lost.
-//! - **Many processes.** Trials of others that are still running are pending here and steer suggestions away. The lock
-//!   is Optuna's symbolic link, with its 30 seconds of grace for a holder that died.
-//! - **Both ways.** Optuna and its dashboard open these files and go on with them, and files of Optuna can be opened here,
-//!   whatever their parameters were: trials with a value for every active parameter of the given space are used, others
-//!   are left alone and only take up a number. Waiting trials (`enqueue_trial` in Optuna) are left to Optuna. Pruned
-//!   trials keep out of the densities, which is where a suggestion differs from Optuna's.
+//! - **Crash-safe.** A line counts when it is whole; a torn last line is ignored, and removed by the next
+//!   write. Outcomes have reached the disk when `tell` and `add_trial` return, and with them all lines
+//!   before. A question is not waited for: where the machine dies, at most trials without an outcome are
+//!   lost.
+//! - **Many processes.** Trials of others that are still running are pending here and steer suggestions away.
+//!   The lock is Optuna's symbolic link, with its 30 seconds of grace for a holder that died.
+//! - **Both ways.** Optuna and its dashboard open these files and go on with them, and files of Optuna can be
+//!   opened here, whatever their parameters were: trials with a value for every active parameter of the given
+//!   space are used, others are left alone and only take up a number. Waiting trials (`enqueue_trial` in
+//!   Optuna) are left to Optuna. Pruned trials keep out of the densities, which is where a suggestion differs
+//!   from Optuna's.
 //!
 //! It is not for many short trials on a slow disk: every outcome waits for it.
 //!
@@ -159,7 +163,8 @@ impl<S: Sampler> JournalStudy<S> {
     ///
     /// # Errors
     ///
-    /// As [`sync`](Self::sync) and [`Study::ask`]. After an error of the disk the trial may be in the file or not.
+    /// As [`sync`](Self::sync) and [`Study::ask`]. After an error of the disk the trial may be in the file or
+    /// not.
     pub fn ask(&mut self) -> Result<Trial, JournalError> {
         let lock = self.file.lock()?;
         self.sync()?;

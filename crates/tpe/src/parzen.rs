@@ -1,19 +1,19 @@
 //! Parzen estimators: mixtures of products of kernels, one per observed trial and one prior.
 //!
-//! A [`Mixture`] grows and shrinks one trial at a time and is a function of the *set* of its trials: however it came
-//! to hold them, the same numbers come out, bit for bit. It does not know which trials are good; the TPE sampler
-//! keeps one mixture of good trials and one of the others.
+//! A [`Mixture`] grows and shrinks one trial at a time and is a function of the *set* of its trials: however
+//! it came to hold them, the same numbers come out, bit for bit. It does not know which trials are good; the
+//! TPE sampler keeps one mixture of good trials and one of the others.
 //!
-//! Densities are those of Optuna 5.0 (`samplers/_tpe/parzen_estimator.py`, `probability_distributions.py`), with
-//! `n` trials and `m = n + 1` kernels:
+//! Densities are those of Optuna 5.0 (`samplers/_tpe/parzen_estimator.py`, `probability_distributions.py`),
+//! with `n` trials and `m = n + 1` kernels:
 //!
-//! - numeric: a normal distribution cut to the range, centred on the observed value; its width is the larger gap to
-//!   the neighbours left and right (of the outermost two: the inner gap), at least `1 / min(100, 1 + m)` of the range
-//!   and at most the range. On a grid: the mass of the value's cell. The prior sits in the middle with the range as
-//!   its width. Equal observations are neighbours in the order of their trials (Optuna leaves that to an unstable
-//!   sort).
-//! - categorical: `w / m` on every choice and 1 more on the observed one, normalised, where `w` is the prior's
-//!   weight. The prior is uniform.
+//! - numeric: a normal distribution cut to the range, centred on the observed value; its width is the larger
+//!   gap to the neighbours left and right (of the outermost two: the inner gap), at least `1 / min(100, 1 +
+//!   m)` of the range and at most the range. On a grid: the mass of the value's cell. The prior sits in the
+//!   middle with the range as its width. Equal observations are neighbours in the order of their trials
+//!   (Optuna leaves that to an unstable sort).
+//! - categorical: `w / m` on every choice and 1 more on the observed one, normalised, where `w` is the
+//!   prior's weight. The prior is uniform.
 
 mod density;
 
@@ -50,7 +50,8 @@ pub(crate) struct Mixture {
     numeric: Vec<Numeric>,
     /// Per row, the sum of `log_norm` over the numeric columns.
     log_norms: Vec<f64>,
-    /// Whether all kernels must be computed anew: their least width has changed, or so much that keeping up is dearer.
+    /// Whether all kernels must be computed anew: their least width has changed, or so much that keeping up
+    /// is dearer.
     stale: bool,
     /// How many trials came or went since the last refresh.
     changes: usize,
@@ -86,9 +87,11 @@ struct Numeric {
     /// The place of the dimension in a point.
     dimension: usize,
     stepped: bool,
-    /// The log density of the unit interval on the parameter's own scale; 0 on a grid, where masses are meant.
+    /// The log density of the unit interval on the parameter's own scale; 0 on a grid, where masses are
+    /// meant.
     log_scale: f64,
-    /// Per row, the center `mu`, `1 / (√2 sigma)` and minus the log of what normalises `exp(-(u - mu)²/2 sigma²)`.
+    /// Per row, the center `mu`, `1 / (√2 sigma)` and minus the log of what normalises `exp(-(u - mu)²/2
+    /// sigma²)`.
     mu: Vec<f64>,
     precision: Vec<f64>,
     log_norm: Vec<f64>,
@@ -208,7 +211,8 @@ impl Mixture {
         }
     }
 
-    /// Computes the kernels of a column at `places` of its sorted observations, as far as there are such places.
+    /// Computes the kernels of a column at `places` of its sorted observations, as far as there are such
+    /// places.
     fn update(&mut self, column: usize, places: Range<usize>) {
         let n = self.numbers.len();
         let least = 1.0 / 100.0_f64.min(2.0 + n as f64);

@@ -1,8 +1,9 @@
-//! Search spaces: named parameters in order, some of them only under a condition, and the values of all of them.
+//! Search spaces: named parameters in order, some of them only under a condition, and the values of all of
+//! them.
 //!
-//! A [`SearchSpace`] is fixed before a search and cannot be invalid: building one reports every problem. It is
-//! not define-by-run: conditional parameters are declared as a tree, a parameter being *active* when its parent
-//! is active and has one of the listed choices.
+//! A [`SearchSpace`] is fixed before a search and cannot be invalid: building one reports every problem. It
+//! is not define-by-run: conditional parameters are declared as a tree, a parameter being *active* when its
+//! parent is active and has one of the listed choices.
 //!
 //! ```text
 //!   optimizer ∈ {sgd, adam} ──sgd──► momentum ∈ [0, 1]
@@ -137,8 +138,8 @@ impl SearchSpace {
         self.combinations(None, &Distribution::cardinality)
     }
 
-    /// The number of combinations of all parameters under a choice, or of those without a parent, where `size` is the
-    /// number of values of a distribution.
+    /// The number of combinations of all parameters under a choice, or of those without a parent, where
+    /// `size` is the number of values of a distribution.
     pub(crate) fn combinations(
         &self,
         under: Option<(usize, usize)>,
@@ -158,7 +159,8 @@ impl SearchSpace {
         (0..n as usize).try_fold(0_u128, |sum, choice| sum.checked_add(under(choice)?))
     }
 
-    /// The parameters that become active with a choice of their parent, `under = (parent, choice)`, or without one.
+    /// The parameters that become active with a choice of their parent, `under = (parent, choice)`, or
+    /// without one.
     pub(crate) fn children(&self, under: Option<(usize, usize)>) -> impl Iterator<Item = usize> {
         let admits = move |index: &usize| match (
             under,
@@ -181,10 +183,12 @@ impl SearchSpace {
 
     /// Whether parameter `index` is active, given the values of the parameters before it.
     ///
-    /// Both `index` and the length of `slots` must fit the space: `slots[i]` is the value of parameter `i`, `None`
-    /// where it is inactive. Samplers decide on the parameters in order and ask this before each.
+    /// `slots[i]` is the value of parameter `i`, `None` where it is inactive; slots from `index` on are not
+    /// looked at. Samplers decide on the parameters in order and ask this before each. An index beyond the
+    /// space is not active.
     pub fn is_active(&self, index: usize, slots: &[Option<ParamValue>]) -> bool {
-        match (&self.0.parameters[index].condition, self.0.parents[index]) {
+        let Some(parameter) = self.0.parameters.get(index) else { return false };
+        match (&parameter.condition, self.0.parents[index]) {
             (Some(condition), Some(parent)) => match slots.get(parent) {
                 Some(Some(ParamValue::Choice(choice))) => condition.choices.contains(choice),
                 _ => false,
@@ -277,8 +281,8 @@ impl SearchSpaceBuilder {
         self
     }
 
-    /// Adds a parameter that is active while the categorical `parent`, which must stand before it, is active and
-    /// has a choice at one of the positions `choices`.
+    /// Adds a parameter that is active while the categorical `parent`, which must stand before it, is active
+    /// and has a choice at one of the positions `choices`.
     pub fn param_when(
         mut self,
         name: impl Into<Arc<str>>,

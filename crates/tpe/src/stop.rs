@@ -47,8 +47,8 @@ impl<S: Sampler> Study<S> {
     ///
     /// # Cost
     ///
-    /// O(1), but for [`Stop::Patience`] the trials after the best one, and for [`Stop::Exhausted`] all trials once there
-    /// are as many as combinations.
+    /// O(1), but for [`Stop::Patience`] the trials after the best one, and for [`Stop::Exhausted`] all trials
+    /// once there are as many as combinations.
     pub fn stop(&self, rules: &[Stop]) -> Option<Stop> {
         rules.iter().copied().find(|rule| self.holds(*rule))
     }

@@ -1,7 +1,7 @@
 //! The study: hands out trials, takes their outcomes, knows the best.
 //!
-//! It never calls an objective: whoever asks evaluates, when and where it likes, and tells. There is no clock, no
-//! thread and no file in here.
+//! It never calls an objective: whoever asks evaluates, when and where it likes, and tells. There is no
+//! clock, no thread and no file in here.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,9 +16,9 @@ use crate::trial::{Direction, FinishedTrial, Outcome, Problem, Rank, Trial};
 ///
 /// # Determinism
 ///
-/// The values of a trial depend on the problem (with its seed), the trial's number and the *sets* of finished and
-/// pending trials, never on the order in which trials were told. With one worker a study is thus reproducible; with
-/// several it is where the sets at each ask are the same.
+/// The values of a trial depend on the problem (with its seed), the trial's number and the *sets* of finished
+/// and pending trials, never on the order in which trials were told. With one worker a study is thus
+/// reproducible; with several it is where the sets at each ask are the same.
 #[derive(Debug, Clone)]
 pub struct Study<S = Box<dyn Sampler>> {
     problem: Problem,
@@ -35,8 +35,8 @@ pub struct Study<S = Box<dyn Sampler>> {
 
 /// Everything a study knows, as data: [`Study::restore`] goes on from it.
 ///
-/// To go on with the very same values the format must keep every bit of a float: with `serde_json`, switch on its
-/// feature `float_roundtrip`.
+/// To go on with the very same values the format must keep every bit of a float: with `serde_json`, switch on
+/// its feature `float_roundtrip`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StudyState {
     /// What is searched.
@@ -104,8 +104,8 @@ impl<S: Sampler> Study<S> {
     ///
     /// # Errors
     ///
-    /// What the sampler reports, or [`Error::OutOfRange`] and its kin where its values are not of the space. The
-    /// study is then unchanged.
+    /// What the sampler reports, or [`Error::OutOfRange`] and its kin where its values are not of the space.
+    /// The study is then unchanged.
     pub fn ask(&mut self) -> Result<Trial, Error> {
         let values = match self.queue.pop_front() {
             Some(values) => values,
@@ -129,8 +129,8 @@ impl<S: Sampler> Study<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownTrial`], [`Error::AlreadyFinished`], [`Error::Observation`] for NaN, an infinity, a negative
-    /// variance or violation, or a count of 0. The study is then unchanged.
+    /// [`Error::UnknownTrial`], [`Error::AlreadyFinished`], [`Error::Observation`] for NaN, an infinity, a
+    /// negative variance or violation, or a count of 0. The study is then unchanged.
     pub fn tell(&mut self, number: u64, outcome: impl Into<Outcome>) -> Result<(), Error> {
         let outcome = outcome.into();
         let Ok(at) = self.pending.binary_search_by_key(&number, |trial| trial.number) else {
@@ -160,7 +160,8 @@ impl<S: Sampler> Study<S> {
     ///
     /// # Errors
     ///
-    /// As [`SearchSpace::values`] for values that do not fit the space, and as [`tell`](Self::tell) for the outcome.
+    /// As [`SearchSpace::values`] for values that do not fit the space, and as [`tell`](Self::tell) for the
+    /// outcome.
     pub fn add_trial(&mut self, values: &Values, outcome: impl Into<Outcome>) -> Result<u64, Error> {
         let number = self.next;
         self.finish(number, self.problem.space.adopt(values)?, outcome.into())?;
@@ -214,7 +215,8 @@ impl<S: Sampler> Study<S> {
         Ok(())
     }
 
-    /// The feasible trial with the best observed value, the lowest number among equals; `None` before there is one.
+    /// The feasible trial with the best observed value, the lowest number among equals; `None` before there
+    /// is one.
     pub fn best(&self) -> Option<&FinishedTrial> {
         self.finished.get(&self.best?.number)
     }

@@ -1,7 +1,7 @@
 //! A conformance suite for samplers, for those of this crate and a user's own (feature `testing`).
 //!
-//! It checks the contract of [`Sampler`]: values fit their space on spaces of every kind, suggestions
-//! depend on the seed, the number and the sets of finished and pending trials alone, and history rebuilds the state.
+//! It checks the contract of [`Sampler`]: values fit their space on spaces of every kind, suggestions depend
+//! on the seed, the number and the sets of finished and pending trials alone, and history rebuilds the state.
 //! It does not measure how well a sampler searches.
 //!
 //! ```
@@ -114,7 +114,8 @@ fn check_on<S: Sampler>(space: &SearchSpace, make: &mut impl FnMut() -> S) -> Re
     Ok(())
 }
 
-/// A study with failed, pruned, added and duplicated trials, told out of order; what is finished and what is pending.
+/// A study with failed, pruned, added and duplicated trials, told out of order; what is finished and what is
+/// pending.
 fn run<S: Sampler>(
     space: &SearchSpace,
     sampler: S,
@@ -161,7 +162,8 @@ fn constant(_: &Values) -> f64 {
     1.0
 }
 
-/// The spaces of the suite with their names: every kind of parameter, single values, extreme ranges, conditions.
+/// The spaces of the suite with their names: every kind of parameter, single values, extreme ranges,
+/// conditions.
 pub fn spaces() -> Vec<(&'static str, SearchSpace)> {
     let named = [
         ("choices", vec![("a", Distribution::indices(12)), ("b", Distribution::indices(3))]),

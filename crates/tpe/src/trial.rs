@@ -50,8 +50,8 @@ impl Problem {
     ///
     /// # Determinism
     ///
-    /// ChaCha8 keyed by (seed, index, FNV-1a of the name): the same on every machine, and independent of which
-    /// other streams are opened, when and how far they are read.
+    /// ChaCha8 keyed by (seed, index, FNV-1a of the name): the same on every machine, and independent of
+    /// which other streams are opened, when and how far they are read.
     pub fn rng(&self, name: &str, index: u64) -> ChaCha8Rng {
         // FNV-1a, 64 bits: offset basis and prime.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -87,7 +87,8 @@ pub struct Observation {
     /// How many measurements `value` is the mean of, at least 1.
     #[serde(default = "one")]
     pub count: u64,
-    /// By how much constraints are violated, summed over those that are, finite and not negative; 0 means feasible.
+    /// By how much constraints are violated, summed over those that are, finite and not negative; 0 means
+    /// feasible.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub violation: f64,
 }
@@ -122,10 +123,11 @@ impl Observation {
         Self { count, ..self }
     }
 
-    /// The same with constraints violated by `violation` in total: the sum of what exceeds each constraint's limit.
+    /// The same with constraints violated by `violation` in total: the sum of what exceeds each constraint's
+    /// limit.
     ///
-    /// Any feasible trial is better than any infeasible one, and of those the less violating. A study's best trial is
-    /// always feasible.
+    /// Any feasible trial is better than any infeasible one, and of those the less violating. A study's best
+    /// trial is always feasible.
     #[must_use]
     pub fn with_violation(self, violation: f64) -> Self {
         Self { violation, ..self }

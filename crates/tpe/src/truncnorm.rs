@@ -1,8 +1,9 @@
 //! The standard normal distribution cut to an interval: log mass and draws, safe in the far tails.
 //!
-//! Everything is in log space or relative to the nearer end, so an interval 100 standard deviations out is as exact
-//! as one around the mean. `libm` keeps results the same on every machine. Only what the kernels need is here: no
-//! quantiles, for draws are by rejection (C. P. Robert, *Simulation of truncated normal variables*, 1995).
+//! Everything is in log space or relative to the nearer end, so an interval 100 standard deviations out is as
+//! exact as one around the mean. `libm` keeps results the same on every machine. Only what the kernels need
+//! is here: no quantiles, for draws are by rejection (C. P. Robert, *Simulation of truncated normal
+//! variables*, 1995).
 
 use rand::{Rng, RngExt};
 
@@ -38,8 +39,8 @@ pub(crate) fn log_mass(a: f64, b: f64) -> f64 {
     }
     let (width, middle) = (b - a, 0.5 * (a + b));
     if width * middle.abs().max(1.0) < 0.1 {
-        // The difference would cancel: integrate the Taylor series of φ around the middle, whose even terms are
-        // Hermite polynomials; the first one left out is below 1e-16 of the sum.
+        // The difference would cancel: integrate the Taylor series of φ around the middle, whose even terms
+        // are Hermite polynomials; the first one left out is below 1e-16 of the sum.
         let (m2, w2) = (middle * middle, width * width);
         let he2 = m2 - 1.0;
         let he4 = (m2 - 6.0) * m2 + 3.0;
@@ -164,7 +165,8 @@ mod tests {
             prop_assume!(a < middle && middle < b);
             let whole = log_mass(a, b);
             let parts = libm::exp(log_mass(a, middle) - whole) + libm::exp(log_mass(middle, b) - whole);
-            // At a distance of 40 a rounding of the middle by 4e-15 shifts the log by 3e-13; of tiny widths more.
+            // At a distance of 40 a rounding of the middle by 4e-15 shifts the log by 3e-13; of tiny widths
+            // more.
             prop_assert!((parts - 1.0).abs() < 1e-11 + 2e-14 / width, "{parts}");
         }
     }

@@ -48,6 +48,12 @@ impl Ramp {
         if place < self.rising { self.start + self.slope * place as f64 } else { 1.0 }
     }
 
+    /// The same weights without those of the places before `first`.
+    pub(crate) fn from(&self, first: usize) -> Self {
+        let rising = self.rising.saturating_sub(first);
+        Self { n: self.n - first, rising, start: self.at(first), slope: self.slope }
+    }
+
     /// The sum of the terms of `items`, one per place, times their weights.
     pub(crate) fn sum<T>(&self, items: &[T], term: impl Fn(&T) -> f64) -> f64 {
         let (rising, flat) = items.split_at(self.rising.min(items.len()));

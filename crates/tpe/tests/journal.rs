@@ -38,7 +38,8 @@ fn a_journal_of_optuna_is_read_and_continued() {
     let folder = tempfile::tempdir().unwrap();
     let path = golden(folder.path());
     let mut journal = open(&path, "s", 0).unwrap();
-    // Trials 6 and 7: one waiting, the other popped by `ask` and running. Trial 8: only `x`, so not of this space.
+    // Trials 6 and 7: one waiting, the other popped by `ask` and running. Trial 8: only `x`, so not of this
+    // space.
     let outcomes: Vec<_> = journal.study().trials().map(|t| (t.number, t.value().is_some())).collect();
     assert_eq!(outcomes, [(0, true), (1, false), (2, true), (3, false), (4, true), (5, true)]);
     let pruned: Vec<_> =

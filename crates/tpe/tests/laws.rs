@@ -71,7 +71,8 @@ proptest! {
         let (mut l, mut g) = (0.0, 0.0);
         for (c, i) in (0..3).flat_map(|c| (-2..=2).map(move |i| (c, i))) {
             for (k, s) in (1..=9).flat_map(|k| (0..5).map(move |s| (k, s))) {
-                let pairs = [("c", ParamValue::Choice(c)), ("i", ParamValue::Int(i)), ("l", ParamValue::Int(k)), ("s", ParamValue::Float(f64::from(s) * 0.25))];
+                let s = f64::from(s) * 0.25;
+                let pairs = [("c", ParamValue::Choice(c)), ("i", i.into()), ("l", k.into()), ("s", s.into())];
                 let d = seen.densities(&space.values(pairs).unwrap());
                 l += d.log_l.exp();
                 g += d.log_g.exp();

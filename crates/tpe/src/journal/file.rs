@@ -1,9 +1,9 @@
 //! The journal as a file: whole lines in, whole lines out, one writer at a time.
 //!
-//! The lock is Optuna's: a symbolic link `<file>.lock` that points to the file. Whoever finds the file unchanged for
-//! [`GRACE`] while waiting takes the holder for dead and removes the link. It is advisory, and like Optuna's it trusts
-//! that no holder pauses for longer. Where there are no symbolic links the lock is an empty file, as Optuna's
-//! `JournalFileOpenLock`.
+//! The lock is Optuna's: a symbolic link `<file>.lock` that points to the file. Whoever finds the file
+//! unchanged for [`GRACE`] while waiting takes the holder for dead and removes the link. It is advisory, and
+//! like Optuna's it trusts that no holder pauses for longer. Where there are no symbolic links the lock is an
+//! empty file, as Optuna's `JournalFileOpenLock`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

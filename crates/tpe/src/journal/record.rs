@@ -1,4 +1,5 @@
-//! The lines of a journal: one JSON object each, as Optuna 5.0 writes and reads them (`storages/journal/_storage.py`).
+//! The lines of a journal: one JSON object each, as Optuna 5.0 writes and reads them
+//! (`storages/journal/_storage.py`).
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,7 +26,8 @@ pub(super) const FAIL: u8 = 3;
 
 /// The user attribute that holds what Optuna has no place for: an observation's variance and count.
 pub(super) const OBSERVATION: &str = "teleprompt_tpe:observation";
-/// The system attribute of all constraints, and the prefix of those of single ones; a positive value is a violation.
+/// The system attribute of all constraints, and the prefix of those of single ones; a positive value is a
+/// violation.
 const CONSTRAINTS: &str = "constraints";
 
 /// A line as far as it matters here; every operation uses some of the fields.
@@ -172,7 +174,10 @@ impl Writer {
     ) {
         self.line(CREATE_TRIAL, json!({ "study_id": study_id, "datetime_start": now() }), out);
         for (name, internal, distribution) in stored(space, values) {
-            let fields = json!({ "trial_id": trial_id, "param_name": name, "param_value_internal": internal, "distribution": distribution });
+            let fields = json!({
+                "trial_id": trial_id, "param_name": name, "param_value_internal": internal,
+                "distribution": distribution,
+            });
             self.line(SET_TRIAL_PARAM, fields, out);
         }
     }
@@ -299,7 +304,8 @@ fn now() -> String {
 fn timestamp(micros: u64) -> String {
     let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Years start in March, so that a leap day is the last; 719,468 days lie between 0000-03-01 and 1970-01-01.
+    // Years start in March, so that a leap day is the last; 719,468 days lie between 0000-03-01 and
+    // 1970-01-01.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;

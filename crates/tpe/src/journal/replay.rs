@@ -1,8 +1,8 @@
 //! What the lines of a journal amount to, for one of its studies.
 //!
-//! Identifiers are not written, they are the order of creation in the file: of studies whose name was free, and of trials
-//! over all studies that existed. What is forbidden (a trial of a deleted study, a change of a finished trial) has
-//! happened all the same in a file that several write, and is passed over, as in Optuna.
+//! Identifiers are not written, they are the order of creation in the file: of studies whose name was free,
+//! and of trials over all studies that existed. What is forbidden (a trial of a deleted study, a change of a
+//! finished trial) has happened all the same in a file that several write, and is passed over, as in Optuna.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -203,8 +203,8 @@ impl Own {
 
     /// The trial's values of `space`, `None` where a parameter is missing or its value is not of the space.
     ///
-    /// Parameters that the space does not have are ignored, so a study whose parameters changed over time gives what it
-    /// can.
+    /// Parameters that the space does not have are ignored, so a study whose parameters changed over time
+    /// gives what it can.
     pub(super) fn values(&self, space: &SearchSpace) -> Option<Values> {
         let mut slots = Vec::with_capacity(space.len());
         for (index, parameter) in space.parameters().iter().enumerate() {

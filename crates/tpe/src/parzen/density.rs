@@ -1,20 +1,21 @@
 //! The log density of a mixture at a point, without looking closely at kernels that cannot count.
 //!
-//! The log of a kernel's term is bounded by what its numeric factors were at the nearest border of the point's cell, had
-//! the density there reigned in the whole cell, and all its choices matched. Rows whose bound falls [`NEGLIGIBLE`]
-//! below the prior's term are dropped: with a million of them the sum is off by less than 1e-15. What is left is
-//! computed exactly and summed in the order of rows.
+//! The log of a kernel's term is bounded by what its numeric factors were at the nearest border of the
+//! point's cell, had the density there reigned in the whole cell, and all its choices matched. Rows whose
+//! bound falls [`NEGLIGIBLE`] below the prior's term are dropped, and in the end terms that far below the
+//! largest: with a million of them the sum is off by less than 1e-13. What is left is computed exactly and
+//! summed in the order of rows.
 //!
-//! Where all dimensions are categorical, a term depends on the number of matching choices alone, and no row needs an
-//! exponential.
+//! Where all dimensions are categorical, a term depends on the number of matching choices alone, and no row
+//! needs an exponential.
 
 use super::{Constants, Mixture, Numeric};
 use crate::axis::Cell;
 use crate::truncnorm::{self, LN_SQRT_2PI};
 use crate::weights::Ramp;
 
-/// A term this far (in logs) below the prior's does not count.
-const NEGLIGIBLE: f64 = 50.0;
+/// A term this far (in logs) below another does not count beside it.
+const NEGLIGIBLE: f64 = 45.0;
 /// So many columns are bounded for all rows, in loops that vectorise, before rows are dropped.
 const DENSE: usize = 12;
 
@@ -25,7 +26,7 @@ pub(crate) struct Scratch {
     rows: Vec<u32>,
     /// Per such row, the log of its term, without weight.
     logs: Vec<f64>,
-    /// Per row, how many choices match.
+    /// Per row that was looked at, how many choices match.
     matches: Vec<u16>,
     /// Per number of matches, a term.
     terms: Vec<f64>,
@@ -33,33 +34,38 @@ pub(crate) struct Scratch {
 }
 
 impl Mixture {
-    /// The log density at `point`, in units of each parameter's own (perhaps logarithmic) scale; on grids and choices
-    /// a log probability.
+    /// The log density at `point`, in units of each parameter's own (perhaps logarithmic) scale; on grids and
+    /// choices a log probability.
     pub(crate) fn log_density(&self, point: &[Cell], scratch: &mut Scratch) -> f64 {
+        self.log_density_from(0, point, scratch)
+    }
+
+    /// A lower bound of the log density at `point`: without the terms of the rows before `first`.
+    pub(crate) fn log_density_from(&self, first: usize, point: &[Cell], scratch: &mut Scratch) -> f64 {
         let Constants { prior, no_match, match_ratio, scale } = self.constants;
         let kernels = self.numeric.iter().map(|column| column.prior_log_kernel(&point[column.dimension]));
         let prior = prior + kernels.sum::<f64>();
         let weights = self.shape.weights.of(self.numbers.len());
-        self.count_matches(point, scratch);
+        self.count_matches(first, point, scratch);
         let log_sum = if self.numeric.is_empty() {
-            self.sum_by_matches(prior, &weights, scratch)
+            self.sum_by_matches(prior, &weights.from(first), scratch)
         } else {
             let best_match = no_match + match_ratio * self.choices.len() as f64;
-            self.select(point, prior - NEGLIGIBLE - best_match, scratch);
+            self.select(first, point, prior - NEGLIGIBLE - best_match, scratch);
             self.refine(point, scratch);
-            self.sum_by_rows(prior, &weights, scratch)
+            self.sum_by_rows(first, prior, &weights, scratch)
         };
         log_sum + scale
     }
 
-    /// Counts per row the choices that are those of `point`.
-    fn count_matches(&self, point: &[Cell], scratch: &mut Scratch) {
+    /// Counts per row from `first` on the choices that are those of `point`.
+    fn count_matches(&self, first: usize, point: &[Cell], scratch: &mut Scratch) {
         let matches = &mut scratch.matches;
         matches.clear();
-        matches.resize(self.numbers.len(), 0);
+        matches.resize(self.numbers.len() - first, 0);
         for column in &self.choices {
             let position = point[column.dimension].center as u16;
-            for (count, &other) in matches.iter_mut().zip(&column.positions) {
+            for (count, &other) in matches.iter_mut().zip(&column.positions[first..]) {
                 *count += u16::from(other == position);
             }
         }
@@ -77,16 +83,16 @@ impl Mixture {
         top + libm::log(sum + libm::exp(prior - top))
     }
 
-    /// Collects the rows whose numeric factors may reach `floor`, with the bounds of their logs.
-    fn select(&self, point: &[Cell], floor: f64, scratch: &mut Scratch) {
+    /// Collects the rows from `first` on whose numeric factors may reach `floor`, with the bounds of their logs.
+    fn select(&self, first: usize, point: &[Cell], floor: f64, scratch: &mut Scratch) {
         let Scratch { rows, logs, .. } = scratch;
         let cell = |column: &Numeric| point[column.dimension];
         let extents = self.numeric.iter().filter(|c| c.stepped).map(|c| c.log_extent(&cell(c))).sum::<f64>();
         logs.clear();
-        logs.extend(self.log_norms.iter().map(|log| log + extents));
+        logs.extend(self.log_norms[first..].iter().map(|log| log + extents));
         let (dense, sparse) = self.numeric.split_at(self.numeric.len().min(DENSE));
         for column in dense {
-            column.add_bounds(&cell(column), logs);
+            column.add_bounds(first, &cell(column), logs);
         }
         rows.resize(logs.len(), 0);
         let (all_rows, all_logs) = (rows.as_mut_slice(), logs.as_mut_slice());
@@ -94,7 +100,7 @@ impl Mixture {
         for row in 0..all_logs.len() {
             // Written always and counted at times: no branch to mispredict.
             let log = all_logs[row];
-            (all_rows[kept], all_logs[kept]) = (row as u32, log);
+            (all_rows[kept], all_logs[kept]) = ((first + row) as u32, log);
             kept += usize::from(log > floor);
         }
         for column in sparse {
@@ -124,12 +130,12 @@ impl Mixture {
     }
 
     /// The log of the weighted sum of the prior's term and those of the selected rows.
-    fn sum_by_rows(&self, prior: f64, weights: &Ramp, scratch: &mut Scratch) -> f64 {
+    fn sum_by_rows(&self, first: usize, prior: f64, weights: &Ramp, scratch: &mut Scratch) -> f64 {
         let Scratch { rows, logs, matches, .. } = scratch;
         let Constants { no_match, match_ratio, .. } = self.constants;
         if !self.choices.is_empty() {
             for (&row, log) in rows.iter().zip(logs.iter_mut()) {
-                *log += no_match + match_ratio * f64::from(matches[row as usize]);
+                *log += no_match + match_ratio * f64::from(matches[row as usize - first]);
             }
         }
         let top = logs.iter().copied().fold(prior, |a, b| if a > b { a } else { b });
@@ -144,9 +150,9 @@ impl Mixture {
 }
 
 impl Numeric {
-    /// Adds to each row's log the [`bound`](Self::bound) of its kernel.
-    fn add_bounds(&self, cell: &Cell, logs: &mut [f64]) {
-        let kernels = self.mu.iter().zip(&self.precision);
+    /// Adds to the logs of the rows from `first` on the [`bound`](Self::bound) of each one's kernel.
+    fn add_bounds(&self, first: usize, cell: &Cell, logs: &mut [f64]) {
+        let kernels = self.mu[first..].iter().zip(&self.precision[first..]);
         if self.stepped {
             for ((&mu, &precision), log) in kernels.zip(logs) {
                 let z = cell.distance(mu) * precision;
@@ -160,7 +166,8 @@ impl Numeric {
         }
     }
 
-    /// The log of a row's kernel, short of `log_norm`, at the point of the cell that is nearest to its center.
+    /// The log of a row's kernel, short of `log_norm`, at the point of the cell that is nearest to its
+    /// center.
     fn bound(&self, cell: &Cell, row: usize) -> f64 {
         let z = cell.distance(self.mu[row]) * self.precision[row];
         -(z * z)
@@ -196,8 +203,8 @@ fn shortfall(cell: &Cell, mu: f64, precision: f64) -> f64 {
     truncnorm::log_mass(left, right) - libm::log(right - left) + nearest * nearest + LN_SQRT_2PI
 }
 
-/// Remembers shortfalls by cell and kernel: on a grid few of both differ. A forgotten one is computed again, so no
-/// result depends on what is remembered.
+/// Remembers shortfalls by cell and kernel: on a grid few of both differ. A forgotten one is computed again,
+/// so no result depends on what is remembered.
 #[derive(Debug, Clone, Default)]
 struct Memo {
     /// Left, right, center of the kernel, precision and shortfall; empty until it is used.

@@ -1,7 +1,8 @@
 //! Every combination of values, once each.
 //!
-//! Combinations are numbered through the tree of conditions, so none occurs twice because of a parameter that is
-//! inactive in it. They come in an order that spreads over the grid, so that stopping early leaves no corner out.
+//! Combinations are numbered through the tree of conditions, so none occurs twice because of a parameter that
+//! is inactive in it. They come in an order that spreads over the grid, so that stopping early leaves no
+//! corner out.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +15,11 @@ use crate::error::Error;
 use crate::space::{SearchSpace, Values};
 use crate::trial::{FinishedTrial, Problem};
 
-/// Suggests the points of a grid: all choices, integers and steps, and of every float without a step so many points.
+/// Suggests the points of a grid: all choices, integers and steps, and of every float without a step so many
+/// points.
 ///
-/// A point that was tried already, asked or added, is passed over; when all have been tried, the grid starts over.
-/// [`points`](Self::points) says how many there are.
+/// A point that was tried already, asked or added, is passed over; when all have been tried, the grid starts
+/// over. [`points`](Self::points) says how many there are.
 ///
 /// # Cost
 ///
@@ -25,7 +27,8 @@ use crate::trial::{FinishedTrial, Problem};
 ///
 /// # Determinism
 ///
-/// Reads the stream `grid` of the problem; beyond that, a function of the sets of finished and pending trials.
+/// Reads the stream `grid` of the problem; beyond that, a function of the sets of finished and pending
+/// trials.
 #[derive(Debug, Clone)]
 pub struct GridSampler {
     resolution: u64,
@@ -51,8 +54,8 @@ struct Cursor {
 }
 
 impl GridSampler {
-    /// A sampler with `resolution` evenly spaced points, both bounds among them, for each float without a step; on a
-    /// logarithmic one they are evenly spaced in the logarithm.
+    /// A sampler with `resolution` evenly spaced points, both bounds among them, for each float without a
+    /// step; on a logarithmic one they are evenly spaced in the logarithm.
     ///
     /// # Errors
     ///
@@ -74,8 +77,8 @@ impl GridSampler {
         move |distribution| distribution.cardinality().or(Some(resolution))
     }
 
-    /// Fills the slots of the parameters under a choice, or of those without a parent, from a number below their
-    /// number of combinations.
+    /// Fills the slots of the parameters under a choice, or of those without a parent, from a number below
+    /// their number of combinations.
     fn decode(
         &self,
         space: &SearchSpace,

@@ -1,8 +1,9 @@
 //! Samplers: what decides on the values of the next trial.
 //!
-//! The trait is small and object-safe, so that a study can hold a sampler of a user's own. A sampler keeps whatever
-//! state makes it fast, but only state that the history rebuilds: feeding the same finished trials to a fresh sampler,
-//! in any order, must lead to the same suggestions. The module `testing` (feature `testing`) checks that.
+//! The trait is small and object-safe, so that a study can hold a sampler of a user's own. A sampler keeps
+//! whatever state makes it fast, but only state that the history rebuilds: feeding the same finished trials
+//! to a fresh sampler, in any order, must lead to the same suggestions. The module `testing` (feature
+//! `testing`) checks that.
 
 mod grid;
 mod quasi_random;
@@ -90,11 +91,13 @@ pub trait Sampler: Send {
     ///
     /// # Errors
     ///
-    /// What [`SearchSpace::from_slots`](crate::SearchSpace::from_slots) reports of values that do not fit the space.
+    /// What [`SearchSpace::from_slots`](crate::SearchSpace::from_slots) reports of values that do not fit the
+    /// space.
     ///
     /// # Determinism
     ///
-    /// Must be a function of `cx` and of the set of observed trials, not of their order, of earlier calls or of time.
+    /// Must be a function of `cx` and of the set of observed trials, not of their order, of earlier calls or
+    /// of time.
     fn suggest(&mut self, cx: &AskContext<'_>) -> Result<Values, Error>;
 }
 

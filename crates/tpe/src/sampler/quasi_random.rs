@@ -1,9 +1,9 @@
 //! Points that fill the space more evenly than random ones: a scrambled Halton sequence.
 //!
-//! Coordinate `d` of point `n` is `n` written in the `d`-th prime base and mirrored at the radix point (Halton 1960), with
-//! every digit mapped by a seeded affine permutation of its own (the linear scrambling of Matoušek 1998). It needs no
-//! table of directions and has no limit on dimensions, but beyond about 20 the large bases need many points before
-//! they fill anything; it never looks at outcomes.
+//! Coordinate `d` of point `n` is `n` written in the `d`-th prime base and mirrored at the radix point
+//! (Halton 1960), with every digit mapped by a seeded affine permutation of its own (the linear scrambling of
+//! Matoušek 1998). It needs no table of directions and has no limit on dimensions, but beyond about 20 the
+//! large bases need many points before they fill anything; it never looks at outcomes.
 
 use rand::RngExt;
 
@@ -13,7 +13,8 @@ use crate::error::Error;
 use crate::space::Values;
 use crate::trial::{FinishedTrial, Problem};
 
-/// Suggests the points of a scrambled Halton sequence, one dimension per parameter, indexed by the trial's number.
+/// Suggests the points of a scrambled Halton sequence, one dimension per parameter, indexed by the trial's
+/// number.
 ///
 /// # Cost
 ///
@@ -21,8 +22,8 @@ use crate::trial::{FinishedTrial, Problem};
 ///
 /// # Determinism
 ///
-/// A function of the seed (stream `halton` of each dimension) and the trial's number alone. Numbers that are enqueued or
-/// added leave gaps in the sequence, and gaps do not spoil it.
+/// A function of the seed (stream `halton` of each dimension) and the trial's number alone. Numbers that are
+/// enqueued or added leave gaps in the sequence, and gaps do not spoil it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct QuasiRandomSampler;
 

@@ -1,16 +1,17 @@
 //! The tree-structured Parzen estimator: asks where good trials are dense and the others are not.
 //!
-//! Finished trials are ranked by value, infeasible ones after all others by their violation; the best γ(n) form the density l(x), the others and all pending trials (the
-//! "constant liar") form g(x). Of 24 draws from l(x) the one with the largest l(x) / g(x) is suggested. Nothing is
-//! fitted and noise is not modelled: one lucky value makes a trial good for long.
+//! Finished trials are ranked by value, infeasible ones after all others by their violation; the best γ(n)
+//! form the density l(x), the others and all pending trials (the "constant liar") form g(x). Of 24 draws from
+//! l(x) the one with the largest l(x) / g(x) is suggested. Nothing is fitted and noise is not modelled: one
+//! lucky value makes a trial good for long.
 //!
 //! ```text
 //!   observe ─► ranking ─► best γ(n) ─► l ──draw──► candidates ──► argmax log l − log g
 //!                     └─► others ────► g ◄── pending
 //! ```
 //!
-//! Sources: Bergstra et al., *Algorithms for hyper-parameter optimization* (2011); Watanabe, *Tree-structured Parzen
-//! estimator* (arXiv:2304.11127); behaviour of `optuna 5.0 samplers/_tpe/sampler.py`.
+//! Sources: Bergstra et al., *Algorithms for hyper-parameter optimization* (2011); Watanabe, *Tree-structured
+//! Parzen estimator* (arXiv:2304.11127); behaviour of `optuna 5.0 samplers/_tpe/sampler.py`.
 
 mod config;
 mod group;
@@ -43,13 +44,14 @@ pub struct Densities {
 ///
 /// # Cost
 ///
-/// Per ask, `n_ei_candidates` passes over history times parameters: linear in both, in tight loops that drop trials too
-/// far away to count. Per tell, O(log trials) and two neighbours per parameter. [`TpeConfig::max_others`] bounds the
-/// history that is looked at.
+/// Per ask, `n_ei_candidates` passes over history times parameters: linear in both, in tight loops that drop
+/// trials too far away to count. Per tell, O(log trials) and two neighbours per parameter.
+/// [`TpeConfig::max_others`] bounds the history that is looked at.
 ///
 /// # Determinism
 ///
-/// Reads the streams `random` (start-up) or `tpe` of the trial; trials of equal rank are told apart by number.
+/// Reads the streams `random` (start-up) or `tpe` of the trial; trials of equal rank are told apart by
+/// number.
 #[derive(Debug, Clone, Default)]
 pub struct TpeSampler {
     config: TpeConfig,
@@ -93,6 +95,8 @@ impl TpeSampler {
 
     fn state(&mut self, problem: &Problem) -> &mut State {
         let config = &self.config;
+        // A sampler serves one problem; one that is handed another starts anew.
+        self.state = self.state.take().filter(|state| state.space == problem.space);
         self.state.get_or_insert_with(|| State::new(&problem.space, config))
     }
 }
@@ -128,6 +132,7 @@ impl Sampler for TpeSampler {
 /// What the observed and the pending trials amount to.
 #[derive(Debug, Clone)]
 struct State {
+    space: SearchSpace,
     /// The trials in the densities of good ones; each ranks before all others.
     good: BTreeSet<Rank>,
     /// The other trials with a value.
@@ -153,7 +158,7 @@ impl State {
         }
         let groups = sets.iter().map(|set| Group::new(space, set, shape, max_above)).collect();
         let (good, others, joined) = Default::default();
-        Self { good, others, joined, groups }
+        Self { space: space.clone(), good, others, joined, groups }
     }
 
     /// Ranks a trial and moves the border between good and other trials to where it belongs.

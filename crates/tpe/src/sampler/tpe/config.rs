@@ -63,8 +63,8 @@ pub struct TpeConfig {
     pub prior_weight: f64,
     /// Which parameters share a density.
     pub dependence: Dependence,
-    /// At most so many of the other and pending trials form g(x), the newest; `None` means all. At least 1. It bounds the
-    /// cost of a suggestion; good trials always count.
+    /// At most so many of the other and pending trials form g(x), the newest; `None` means all. At least 1.
+    /// It bounds the cost of a suggestion; good trials always count.
     pub max_others: Option<usize>,
 }
 

@@ -108,7 +108,10 @@ impl Group {
         Some(Densities { log_l, log_g })
     }
 
-    /// Sets the group's slots to the best of `n_candidates` draws from l(x) by l(x) / g(x); the first of equals.
+    /// Sets the group's slots to the best of `n_candidates` draws from l(x) by l(x) / g(x).
+    ///
+    /// The newest trials alone bound g(x) from below, and so every candidate's score from above: those that cannot be
+    /// the best are not looked at more closely.
     pub(super) fn suggest(
         &mut self,
         n_candidates: usize,
@@ -119,21 +122,53 @@ impl Group {
         for &(index, value) in fixed.iter() {
             slots[index] = Some(value);
         }
-        let (mut values, mut point) = (Vec::new(), Vec::new());
+        if free.is_empty() {
+            return;
+        }
+        let n_above = above.numbers().len();
+        let mut candidates: Vec<Candidate> = (0..n_candidates)
+            .map(|_| {
+                let centers = below.sample(rng);
+                let values: Vec<_> =
+                    free.iter().zip(&centers).map(|((_, d), &center)| d.value(center)).collect();
+                let point: Vec<_> = free.iter().zip(&values).map(|((_, d), &value)| d.cell(value)).collect();
+                let log_l = below.log_density(&point, scratch);
+                let bound = match n_above {
+                    FEW.. => log_l - above.log_density_from(n_above - n_above / NEWEST, &point, scratch),
+                    _ => f64::INFINITY,
+                };
+                Candidate { values, point, log_l, bound }
+            })
+            .collect();
+        // Stable, so of equal bounds the first draw comes first.
+        candidates.sort_by(|a, b| b.bound.total_cmp(&a.bound));
         let mut top = f64::NEG_INFINITY;
-        for candidate in 0..if free.is_empty() { 0 } else { n_candidates } {
-            let centers = below.sample(rng);
-            values.clear();
-            values.extend(free.iter().zip(&centers).map(|((_, dimension), &center)| dimension.value(center)));
-            point.clear();
-            point.extend(free.iter().zip(&values).map(|((_, dimension), &value)| dimension.cell(value)));
-            let score = below.log_density(&point, scratch) - above.log_density(&point, scratch);
-            if candidate == 0 || score > top {
+        for Candidate { values, point, log_l, bound } in candidates {
+            // Bound and score are rounded apart.
+            if bound < top - 1e-9 {
+                break;
+            }
+            let score = log_l - above.log_density(&point, scratch);
+            if score > top {
                 top = score;
-                for ((index, _), &value) in free.iter().zip(&values) {
+                for ((index, _), value) in free.iter().zip(values) {
                     slots[*index] = Some(value);
                 }
             }
         }
     }
+}
+
+/// From this many trials of g(x) on, candidates are bounded first.
+const FEW: usize = 200;
+/// The share of the trials that bounds g(x): one of so many.
+const NEWEST: usize = 8;
+
+/// A draw from l(x).
+struct Candidate {
+    values: Vec<ParamValue>,
+    point: Vec<Cell>,
+    log_l: f64,
+    /// No less than the score `log l(x) - log g(x)`.
+    bound: f64,
 }
