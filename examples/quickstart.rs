@@ -74,19 +74,19 @@ struct Args {
     #[arg(long, value_parser = parse_auto, conflicts_with_all = ["num_candidates", "num_trials"])]
     auto: Option<Auto>,
     /// Instructions and demo sets that are tried.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 10)]
     num_candidates: usize,
     /// Trials of the search.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 20)]
     num_trials: usize,
     /// Rows of a minibatch.
     #[arg(long, default_value_t = 35)]
     minibatch_size: usize,
     /// Most bootstrapped demos in a set.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 12)]
     max_bootstrapped_demos: usize,
     /// Labeled demos fill a set up to this total.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 12)]
     max_labeled_demos: usize,
     /// The form of the prompts: plain lines, or chat with a header for each field.
     #[arg(long, value_parser = ["plain", "chat"], default_value = "plain")]

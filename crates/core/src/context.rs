@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::adapter::{Adapter, AdapterCall, ChatAdapter};
+use crate::adapter::{Adapter, AdapterCall, AdapterError, ChatAdapter};
 use crate::candidate::{Candidate, PredictorName, PredictorParams};
 use crate::error::{BindError, Error};
-use crate::fields::{Fields, Nearest};
-use crate::lm::{Lm, LmSettings};
+use crate::fields::{Fields, FieldsError, Nearest};
+use crate::lm::{Lm, LmError, LmSettings};
 use crate::meter::{CallRole, Meter};
 use crate::module::Program;
 use crate::predict::{Predictor, PredictorId};
@@ -20,6 +20,7 @@ use crate::trace::{Recorder, Trace, TraceStep};
 #[derive(Clone)]
 pub struct Ctx {
     lm: Arc<dyn Lm>,
+    judge_lm: Option<Arc<dyn Lm>>,
     adapter: Arc<dyn Adapter>,
     bindings: Arc<Bindings>,
     settings: LmSettings,
@@ -34,6 +35,7 @@ impl Ctx {
     pub fn new(lm: Arc<dyn Lm>) -> Self {
         Self {
             lm,
+            judge_lm: None,
             adapter: Arc::new(ChatAdapter),
             bindings: Arc::default(),
             settings: LmSettings::default(),
@@ -49,6 +51,21 @@ impl Ctx {
     pub fn with_lm(mut self, lm: Arc<dyn Lm>) -> Self {
         self.lm = lm;
         self
+    }
+
+    /// The same context, giving metrics another model to judge with; without one they get this context's.
+    #[must_use]
+    pub fn with_judge_lm(mut self, lm: Arc<dyn Lm>) -> Self {
+        self.judge_lm = Some(lm);
+        self
+    }
+
+    /// The context that a metric gets: without a candidate or a trace, counting under [`CallRole::Judge`].
+    pub(crate) fn judge(&self) -> Self {
+        Self::new(self.judge_lm.clone().unwrap_or_else(|| self.lm.clone()))
+            .with_adapter(self.adapter.clone())
+            .with_meter(self.meter.clone())
+            .with_role(CallRole::Judge)
     }
 
     /// The same context with another adapter.
@@ -136,7 +153,13 @@ impl Ctx {
     ///
     /// # Cost
     /// One LM call.
-    pub(crate) async fn call(&self, predictor: &Predictor, inputs: Fields) -> Result<Fields, Error> {
+    ///
+    /// Gives the outputs and the answer in which they stood.
+    pub(crate) async fn call(
+        &self,
+        predictor: &Predictor,
+        inputs: Fields,
+    ) -> Result<(Fields, Answer), Error> {
         let spec = predictor.spec();
         spec.check_inputs(&inputs)?;
         let (name, params) = self.bindings.resolve(predictor)?;
@@ -155,13 +178,36 @@ impl Ctx {
         let settings = predictor.settings().or(&self.settings).or(&request.settings);
         let request = request.with_settings(settings).with_rollout(self.rollout);
         let answer = self.lm.generate(&request).await;
-        self.meter.count(self.role, answer.as_ref().ok());
-        let outputs = self.adapter.parse(spec, &answer?.text).map_err(adapter_error)?;
+        // A call that the run refused because it ends was not made.
+        if !answer.as_ref().is_err_and(LmError::is_stopped) {
+            self.meter.count(self.role, answer.as_ref().ok());
+        }
+        let text = answer?.text;
+        let outputs = self.adapter.parse(spec, &text).map_err(adapter_error)?;
         if let (Some(recorder), Some(place)) = (&self.recorder, place) {
-            let step = TraceStep { predictor: name, inputs, outputs: outputs.clone() };
+            let step = TraceStep { predictor: name.clone(), inputs, outputs: outputs.clone() };
             recorder.record(place, step);
         }
-        Ok(outputs)
+        Ok((outputs, Answer { predictor: name, text }))
+    }
+}
+
+/// A model's answer to a predictor.
+pub(crate) struct Answer {
+    predictor: PredictorName,
+    text: String,
+}
+
+impl Answer {
+    /// The error that the answer's fields are not what the typed output takes.
+    pub(crate) fn unfit(self, error: FieldsError) -> Error {
+        match error {
+            FieldsError::Type { field, source } => Error::Adapter {
+                predictor: self.predictor,
+                source: AdapterError::Value { field, source, answer: self.text },
+            },
+            other => Error::Fields(other),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::Ctx;
 use crate::error::{BindError, Error};
 use crate::example::Example;
-use crate::lm::LmError;
+use crate::lm::{LmError, LmErrorKind};
 use crate::metric::{Metric, Score};
 use crate::module::{Prediction, Program};
 use crate::trace::Trace;
@@ -85,7 +85,7 @@ impl<'a> Evaluate<'a> {
         });
         let mut running: FuturesUnordered<_> = waiting.by_ref().take(self.concurrency).collect();
         let mut done = Vec::with_capacity(rows.len());
-        let mut failed: Vec<RowError> = Vec::new();
+        let mut failed: Vec<(usize, RowError)> = Vec::new();
         let mut ended: Option<EvaluateError> = None;
         while let Some(result) = running.next().await {
             if let Some(on_row) = self.on_row {
@@ -95,7 +95,7 @@ impl<'a> Evaluate<'a> {
                 if let Some(fatal) = error.fatal.clone() {
                     ended.get_or_insert(EvaluateError::Fatal(fatal));
                 } else if !error.kind.counts_as_zero() {
-                    failed.push(error.clone());
+                    failed.push((result.row, error.clone()));
                 }
             }
             done.push(result);
@@ -108,7 +108,10 @@ impl<'a> Evaluate<'a> {
             return Err(ended);
         }
         if failed.len() > self.max_errors {
-            return Err(EvaluateError::TooManyErrors { limit: self.max_errors, errors: failed });
+            // In row order and cut to the limit: which ones these are does not depend on the concurrency.
+            failed.sort_by_key(|(row, _)| *row);
+            let errors = failed.into_iter().take(self.max_errors + 1).map(|(_, error)| error).collect();
+            return Err(EvaluateError::TooManyErrors { limit: self.max_errors, errors });
         }
         done.sort_by_key(|result| result.row);
         Ok(Evaluation { rows: done })
@@ -155,18 +158,14 @@ async fn run_row_with(
     let prediction =
         program.forward(&run, example.inputs.clone()).await.map_err(|error| RowError::of(&error))?;
     let trace = run.trace();
-    let judge = Ctx::new(cx.lm().clone())
-        .with_adapter(cx.adapter().clone())
-        .with_meter(cx.meter().clone())
-        .with_role(crate::meter::CallRole::Judge);
-    let score = metric.score(&judge, example, &prediction, show_trace.then_some(&trace)).await;
+    let score = metric.score(&cx.judge(), example, &prediction, show_trace.then_some(&trace)).await;
     match score {
         Ok(score) => Ok(RowScore { score, prediction, trace }),
         Err(error) => Err(RowError {
             kind: RowErrorKind::Metric,
             message: error.to_string(),
             raw_answer: None,
-            fatal: None,
+            fatal: error.as_lm().filter(|error| error.is_fatal()).cloned(),
         }),
     }
 }
@@ -232,6 +231,10 @@ impl RowErrorKind {
 impl RowError {
     fn of(error: &Error) -> Self {
         let kind = match error {
+            // The candidate's instruction and demos made the prompt that long.
+            Error::Lm(error) if matches!(error.kind, LmErrorKind::ContextOverflow { .. }) => {
+                RowErrorKind::Program
+            }
             Error::Lm(_) => RowErrorKind::Model,
             Error::Adapter { .. } => RowErrorKind::Answer,
             _ => RowErrorKind::Program,
@@ -282,14 +285,13 @@ impl RowResult {
 pub enum EvaluateError {
     /// Too many rows failed.
     #[error(
-        "{} rows failed, {limit} are allowed (max_errors); the first: {}",
-        .errors.len(),
+        "more than {limit} rows failed, as many as are allowed (max_errors); the first: {}",
         .errors.first().map_or("", |error| error.message.as_str())
     )]
     TooManyErrors {
         /// How many are allowed.
         limit: usize,
-        /// The failures, in the order in which they came.
+        /// The failures, in row order; one more than are allowed.
         errors: Vec<RowError>,
     },
     /// An error that no further row can escape.

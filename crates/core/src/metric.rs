@@ -8,7 +8,9 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Ctx;
+use crate::error::Error;
 use crate::example::Example;
+use crate::lm::LmError;
 use crate::module::Prediction;
 use crate::trace::Trace;
 
@@ -45,6 +47,14 @@ pub enum MetricError {
     /// The metric's own error.
     #[error("the metric failed: {0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl MetricError {
+    /// The error of the model that the metric asked, where that is the cause.
+    pub fn as_lm(&self) -> Option<&LmError> {
+        let Self::Failed(cause) = self else { return None };
+        cause.downcast_ref::<LmError>().or_else(|| cause.downcast_ref::<Error>()?.as_lm())
+    }
 }
 
 /// How good a prediction is.

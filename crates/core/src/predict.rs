@@ -128,7 +128,7 @@ impl Predictor {
     /// # Cost
     /// One LM call.
     pub async fn call(&self, cx: &Ctx, inputs: Fields) -> Result<Fields, Error> {
-        cx.call(self, inputs).await
+        Ok(cx.call(self, inputs).await?.0)
     }
 }
 
@@ -163,7 +163,8 @@ impl<S: Signature> Predict<S> {
     /// # Cost
     /// One LM call.
     pub async fn call(&self, cx: &Ctx, input: S::Input) -> Result<S::Output, Error> {
-        Ok(S::Output::from_fields(&self.predictor.call(cx, input.into_fields()).await?)?)
+        let (outputs, answer) = cx.call(&self.predictor, input.into_fields()).await?;
+        S::Output::from_fields(&outputs).map_err(|error| answer.unfit(error))
     }
 }
 
@@ -220,7 +221,8 @@ impl<S: Signature> ChainOfThought<S> {
     /// # Cost
     /// One LM call.
     pub async fn call(&self, cx: &Ctx, input: S::Input) -> Result<Reasoned<S::Output>, Error> {
-        Ok(Reasoned::from_fields(&self.predictor.call(cx, input.into_fields()).await?)?)
+        let (outputs, answer) = cx.call(&self.predictor, input.into_fields()).await?;
+        Reasoned::from_fields(&outputs).map_err(|error| answer.unfit(error))
     }
 }
 

@@ -24,6 +24,9 @@ use crate::module::{NamedPredictor, Program};
 /// The largest program file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// The key beside the predictors; no predictor can have this name.
+pub const METADATA: &str = "metadata";
+
 /// The key of our own data within `metadata`.
 const OURS: &str = "teleprompt";
 
@@ -82,6 +85,9 @@ impl SavedProgram {
     /// [`SavedError::Io`] names the file.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SavedError> {
         let path = path.as_ref();
+        if self.predictors.contains_key(METADATA) {
+            return Err(SavedError::Reserved { name: METADATA });
+        }
         let io = |source| SavedError::Io { path: path.to_owned(), source };
         let text = serde_json::to_string_pretty(self)
             .map_err(|source| SavedError::Form { path: path.to_owned(), source })?;
@@ -177,6 +183,12 @@ pub enum SavedError {
         path: PathBuf,
         /// Its size.
         bytes: u64,
+    },
+    /// A predictor's name stands for something else in the file.
+    #[error("a predictor named `{name}` cannot be saved: rename the field that holds it")]
+    Reserved {
+        /// The name.
+        name: &'static str,
     },
     /// It is of another program.
     #[error("the file has no predictor `{wanted}`, which the program has; it has: {found}")]

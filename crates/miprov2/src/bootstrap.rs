@@ -10,13 +10,13 @@ use futures::StreamExt;
 use futures::stream;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
-use teleprompt_core::evaluate::{RowError, run_row_traced};
+use teleprompt_core::evaluate::{RowError, RowResult, run_row_traced};
 use teleprompt_core::{
     Bindings, Candidate, Demo, Example, Fields, PredictorName, Program, Stage, Trace, rng,
 };
 
 use crate::error::OptimizeError;
-use crate::run::{Run, is_stop};
+use crate::run::Run;
 
 /// The demos that one training row gives: one for each predictor that its run called.
 pub(crate) type RowDemos = BTreeMap<PredictorName, Fields>;
@@ -28,6 +28,13 @@ pub struct FailedRow {
     pub row: usize,
     /// What went wrong.
     pub error: RowError,
+}
+
+impl FailedRow {
+    /// The failure of a row's result, if it is one.
+    pub(crate) fn of(result: &RowResult) -> Option<Self> {
+        Some(Self { row: result.row, error: result.outcome.as_ref().err()?.clone() })
+    }
 }
 
 /// What the teacher made of the training rows that were run.
@@ -64,6 +71,16 @@ impl TracePool {
             }
             pool.run_wave(run, &teacher, wave).await?;
         }
+    }
+
+    /// Whether any row was accepted.
+    pub(crate) fn any(&self) -> bool {
+        self.rows.values().any(Option::is_some)
+    }
+
+    /// How many rows were run.
+    pub(crate) fn runs(&self) -> usize {
+        self.rows.len()
     }
 
     /// The accepted rows of a set, in its order: as many as it asks for, or as there are.
@@ -112,8 +129,8 @@ impl TracePool {
                 Ok(demos) => demos,
                 Err(error) => {
                     if let Some(fatal) = error.fatal {
-                        return Err(if is_stop(&fatal) {
-                            OptimizeError::Stopped
+                        return Err(if fatal.is_stopped() {
+                            OptimizeError::Stopped { reason: fatal.detail }
                         } else {
                             OptimizeError::Bootstrap(fatal)
                         });
@@ -124,8 +141,12 @@ impl TracePool {
             };
             self.rows.insert(row, demos);
         }
-        let any = self.rows.values().any(Option::is_some);
-        self.gave_up = !any && self.failed.len() > run.config.max_errors;
+        let limit = run.config.max_errors;
+        let mut outside = self.failed.iter().filter(|failed| !failed.error.kind.counts_as_zero());
+        if let Some(first) = outside.clone().next().filter(|_| outside.nth(limit).is_some()) {
+            return Err(OptimizeError::BootstrapRows { limit, first: first.error.to_string() });
+        }
+        self.gave_up = !self.any() && self.failed.len() > limit;
         Ok(())
     }
 }
@@ -145,10 +166,13 @@ impl<'a> Teacher<'a> {
         if let Some(name) = run.names.iter().find(|name| !known.contains(name)) {
             return Err(OptimizeError::Teacher { name: name.clone() });
         }
+        if let Some(candidate) = &run.config.teacher.candidate {
+            Bindings::bind(program, candidate)?;
+        }
         let mut labeled = rng::permutation(run.config.seed, "teacher", &[], run.train.len());
         labeled.truncate(match run.config.max_labeled_demos {
             0 => 0,
-            demos => demos + 1,
+            demos => demos.saturating_add(1),
         });
         Ok(Self { program, candidate: run.config.teacher.candidate.clone(), labeled })
     }
@@ -179,7 +203,7 @@ impl<'a> Teacher<'a> {
         let shown = self.labeled.iter().filter(|&&other| other != row).take(run.config.max_labeled_demos);
         let rows: Vec<&Example> = shown.map(|&other| &run.train[other]).collect();
         let mut candidate = Candidate::default();
-        for named in self.program.predictors() {
+        for named in self.program.predictors().into_iter().filter(|named| !named.frozen) {
             let demos: Vec<Demo> = rows.iter().filter_map(|row| labeled_demo(&named, row)).collect();
             if !demos.is_empty() {
                 candidate = candidate.with_demos(named.name, demos);
@@ -206,10 +230,10 @@ fn without_row(candidate: &Candidate, example: &Example) -> Candidate {
         let mut params = params.clone();
         params.demos = params.demos.map(|demos| {
             let other = |demo: &&Demo| {
-                example
-                    .inputs
-                    .iter()
-                    .any(|(field, value)| demo.fields.get(field).is_some_and(|shown| shown != value))
+                let shared =
+                    example.inputs.iter().filter_map(|(field, value)| Some((demo.fields.get(field)?, value)));
+                let shared: Vec<_> = shared.collect();
+                shared.is_empty() || shared.iter().any(|(shown, value)| shown != value)
             };
             demos.iter().filter(other).cloned().collect()
         });

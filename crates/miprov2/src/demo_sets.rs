@@ -58,11 +58,13 @@ pub(crate) async fn make(run: &Run<'_>) -> Result<DemoSets, OptimizeError> {
         .collect();
     let pool = TracePool::fill(run, &wanted).await?;
     let mut made = DemoSets { for_candidates: !run.config.zero_shot(), ..DemoSets::default() };
-    if pool.gave_up {
+    if !wanted.is_empty() && !pool.any() {
+        let failed = pool.failed.first().map(|failed| format!("; the first failure: {}", failed.error));
         made.warnings.push(run.warn(format!(
-            "no demo could be bootstrapped: the first {} runs of the teacher all failed ({}); going on with labeled demos",
+            "no demo could be bootstrapped: the metric accepted none of {} runs of the teacher, {} of which failed{}",
+            pool.runs(),
             pool.failed.len(),
-            pool.failed.first().map_or("", |failed| failed.error.message.as_str())
+            failed.unwrap_or_default()
         )));
     }
     for named in run.predictors() {

@@ -44,9 +44,26 @@ pub enum OptimizeError {
         /// The first row's error.
         first: String,
     },
+    /// A predictor's name stands for something else in a saved program.
+    #[error("a predictor named `{name}` cannot be saved: rename the field that holds it")]
+    Reserved {
+        /// The name.
+        name: &'static str,
+    },
     /// No demos could be made, and the run cannot go on.
     #[error("demos could not be bootstrapped: {0}")]
     Bootstrap(#[source] LmError),
+    /// The model or the metric failed on too many rows while demos were bootstrapped.
+    #[error(
+        "demos could not be bootstrapped: more than {limit} rows failed, as many as are allowed (max_errors); \
+         the first: {first}"
+    )]
+    BootstrapRows {
+        /// How many are allowed.
+        limit: usize,
+        /// The first row's error.
+        first: String,
+    },
     /// The proposer failed.
     #[error(transparent)]
     Propose(#[from] ProposeError),
@@ -54,8 +71,11 @@ pub enum OptimizeError {
     #[error("the search failed: {0}")]
     Search(#[from] TpeError),
     /// The run was told to stop. [`crate::MiproV2::compile`] turns it into a result: the best program so far.
-    #[error("stopped")]
-    Stopped,
+    #[error("stopped{}{reason}", if .reason.is_empty() { "" } else { ": " })]
+    Stopped {
+        /// Which cap was reached; empty for the stop signal.
+        reason: String,
+    },
 }
 
 /// Everything that is wrong with a configuration.

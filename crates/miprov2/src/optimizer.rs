@@ -5,11 +5,14 @@
 //!   (teacher LM)             (prompt LM)             (task LM)           (task LM)
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use teleprompt_core::evaluate::RowResult;
 use teleprompt_core::{Bindings, Evaluate, EvaluateError, Evaluation, Event, Metric, Program, Stage};
 use teleprompt_propose::{ProposalRequest, Proposals};
 
+use crate::bootstrap::FailedRow;
 use crate::config::{Budget, Config, MiproV2Builder};
 use crate::dataset::Dataset;
 use crate::demo_sets::{self, DemoSets};
@@ -46,7 +49,7 @@ impl MiproV2 {
     pub fn plan(&self, program: &dyn Program, data: &Dataset) -> Result<Plan, OptimizeError> {
         // A metric is not asked for a plan: none is called.
         let metric = |_: &teleprompt_core::Example, _: &teleprompt_core::Prediction| false;
-        Ok(plan(&self.run(program, data, &metric)?))
+        Ok(plan(&self.run(program, data, &metric)?, data.test_rows().len()))
     }
 
     /// Optimizes a program.
@@ -67,11 +70,11 @@ impl MiproV2 {
         metric: &dyn Metric,
     ) -> Result<Optimized, OptimizeError> {
         let run = self.run(program, data, metric)?;
-        let plan = plan(&run);
+        let plan = plan(&run, data.test_rows().len());
         run.emit(&Event::Started { lines: opening_lines(&run, &plan) });
         let demos = match bootstrap(&run, &plan).await {
-            Err(OptimizeError::Stopped) => {
-                return Ok(stopped_early(&run, plan, DemoSets::default(), Proposals::default()));
+            Err(OptimizeError::Stopped { reason }) => {
+                return Ok(stopped_early(&run, plan, reason, DemoSets::default(), Proposals::default()));
             }
             made => made?,
         };
@@ -80,13 +83,15 @@ impl MiproV2 {
         let space = SearchSpace::new(&run.names, proposals.instructions.clone(), candidate_demos);
         run.emit(&Event::Stage { stage: Stage::Search, steps: plan.evaluation_runs as u64 });
         let found = match reference::search(&run, &space, |baseline| readable(&demos, baseline)).await {
-            Err(OptimizeError::Stopped) => return Ok(stopped_early(&run, plan, demos, proposals)),
+            Err(OptimizeError::Stopped { reason }) => {
+                return Ok(stopped_early(&run, plan, reason, demos, proposals));
+            }
             found => found?,
         };
         let candidate = space.candidate(&found.choices);
         let mut warnings: Vec<String> = demos.warnings.iter().chain(&proposals.warnings).cloned().collect();
         let test = match found.ended {
-            Ended::Stopped => None,
+            Ended::Stopped { .. } => None,
             _ => test(&run, &space, &found.choices, data, &mut warnings).await,
         };
         let report = report(&run, plan, &space, found, demos, proposals, test, warnings);
@@ -108,7 +113,7 @@ impl MiproV2 {
     }
 }
 
-fn plan(run: &Run<'_>) -> Plan {
+fn plan(run: &Run<'_>, test_rows: usize) -> Plan {
     let config = run.config;
     let (predictors, val_rows) = (run.names.len(), run.val.len());
     let trials = config.num_trials(predictors);
@@ -120,7 +125,7 @@ fn plan(run: &Run<'_>) -> Plan {
             val_rows + size * trials + promotions * val_rows
         }
     };
-    let no_demos = std::collections::BTreeMap::new();
+    let no_demos = BTreeMap::new();
     Plan {
         train_rows: run.train.len(),
         val_rows,
@@ -132,23 +137,18 @@ fn plan(run: &Run<'_>) -> Plan {
         bootstrap_runs: (demo_sets::least_runs(run), demo_sets::most_runs(run)),
         proposal_calls: config.proposer.plan(&request(run, &no_demos)),
         evaluation_runs,
+        test_runs: 2 * test_rows,
+        sent_to: run.prompt.lm().capabilities().remote.then(|| run.prompt.lm().model().clone()),
     }
 }
 
 fn opening_lines(run: &Run<'_>, plan: &Plan) -> Vec<String> {
-    let prompt = run.prompt.lm();
     let mut lines = vec![format!(
         "MIPROv2, reference strategy; task LM {}, prompt LM {}; seed {}",
         run.task.lm().model(),
-        prompt.model(),
+        run.prompt.lm().model(),
         run.config.seed
     )];
-    if prompt.capabilities().remote {
-        lines[0] += &format!(
-            "; training rows and the program's source are sent to {}, which is not on this machine",
-            prompt.model()
-        );
-    }
     lines.extend(plan.to_string().lines().map(str::to_owned));
     lines
 }
@@ -164,16 +164,20 @@ async fn propose(run: &Run<'_>, plan: &Plan, demos: &DemoSets) -> Result<Proposa
     run.emit(&Event::Stage { stage: Stage::Propose, steps: plan.proposal_calls.nominal });
     let on_call = || run.step(Stage::Propose);
     let request = request(run, &demos.sets).with_on_call(&on_call);
+    let originals = Proposals::originals(&request)?;
     // Demos are paid for by now: a proposer that fails leaves the instructions that there are, the original at least.
-    let proposals = match run.config.proposer.propose(&run.prompt, &request).await {
-        Err(error) if error.as_lm().is_some() => {
-            let message = format!("no further instructions could be proposed: {error}");
-            let mut proposals = error.into_partial().unwrap_or_default();
-            proposals.warnings.push(message);
-            proposals
+    let mut proposals = run.config.proposer.propose(&run.prompt, &request).await.unwrap_or_else(|error| {
+        let message = format!("no further instructions could be proposed: {error}");
+        let mut proposals = error.into_partial().unwrap_or_default();
+        proposals.warnings.push(message);
+        proposals
+    });
+    for (name, original) in originals.instructions {
+        let proposed = proposals.instructions.entry(name).or_default();
+        if proposed.is_empty() {
+            *proposed = original;
         }
-        proposed => proposed?,
-    };
+    }
     for warning in &proposals.warnings {
         run.warn(warning.clone());
     }
@@ -191,10 +195,7 @@ async fn propose(run: &Run<'_>, plan: &Plan, demos: &DemoSets) -> Result<Proposa
 
 fn request<'a>(
     run: &'a Run<'_>,
-    demo_sets: &'a std::collections::BTreeMap<
-        teleprompt_core::PredictorName,
-        Vec<Arc<[teleprompt_core::Demo]>>,
-    >,
+    demo_sets: &'a BTreeMap<teleprompt_core::PredictorName, Vec<Arc<[teleprompt_core::Demo]>>>,
 ) -> ProposalRequest<'a> {
     ProposalRequest::new(run.program, &run.train, demo_sets)
         .with_predictors(run.names.clone())
@@ -239,29 +240,47 @@ async fn test(
         }
     };
     run.emit(&Event::Stage { stage: Stage::Test, steps: 2 * rows.len() as u64 });
-    let both = futures::future::try_join(evaluate(space.default_choices()), evaluate(winner.clone())).await;
-    match both {
+    let same = space.candidate(winner) == space.candidate(&space.default_choices());
+    let before = evaluate(space.default_choices());
+    // Joined to the end, also when one fails: calls in flight are paid for.
+    let (before, after) = if same {
+        let before = before.await;
+        (before.clone(), before)
+    } else {
+        futures::future::join(before, evaluate(winner.clone())).await
+    };
+    match before.and_then(|before| Ok((before, after?))) {
         Err(error) => {
             warnings.push(run.warn(format!("the test rows could not be evaluated: {error}")));
             None
         }
-        Ok((before, after)) => {
-            let pairs = before.rows.iter().zip(&after.rows);
-            let pairs = pairs.filter_map(|(before, after)| Some((before.score()?, after.score()?)));
-            Some(TestResult {
-                baseline: before.score()?,
-                winner: after.score()?,
-                difference: PairedDifference::of(pairs),
-                rows: after.rows,
-            })
-        }
+        Ok((before, after)) => Some(TestResult {
+            baseline: before.score()?,
+            winner: after.score()?,
+            difference: difference(&before.rows, &after.rows),
+            failed: before.rows.iter().chain(&after.rows).filter_map(FailedRow::of).collect(),
+            rows: after.rows,
+        }),
     }
 }
 
+/// The difference of two evaluations on the rows that both have scored.
+fn difference(before: &[RowResult], after: &[RowResult]) -> Option<PairedDifference> {
+    let after: BTreeMap<usize, f64> = after.iter().filter_map(|row| Some((row.row, row.score()?))).collect();
+    PairedDifference::of(before.iter().filter_map(|row| Some((row.score()?, *after.get(&row.row)?))))
+}
+
 /// The result of a run that was stopped before its baseline was evaluated: the program as it is.
-fn stopped_early(run: &Run<'_>, plan: Plan, demos: DemoSets, proposals: Proposals) -> Optimized {
+fn stopped_early(
+    run: &Run<'_>,
+    plan: Plan,
+    reason: String,
+    demos: DemoSets,
+    proposals: Proposals,
+) -> Optimized {
     let space = SearchSpace::new(&run.names, proposals.instructions.clone(), None);
-    let found = Found { choices: space.default_choices(), trials: Vec::new(), ended: Ended::Stopped };
+    let found =
+        Found { choices: space.default_choices(), trials: Vec::new(), ended: Ended::Stopped { reason } };
     let warnings = demos.warnings.iter().chain(&proposals.warnings).cloned().collect();
     let report = report(run, plan, &space, found, demos, proposals, None, warnings);
     run.emit(&Event::Ended { line: report.to_string() });
@@ -288,10 +307,9 @@ fn report(
         choices: choices.clone(),
         score: full(choices).and_then(|trial| trial.score),
     };
-    let validation_difference = full(&default).zip(full(&found.choices)).and_then(|(before, after)| {
-        let pairs = before.rows.iter().zip(&after.rows).filter(|(before, after)| before.row == after.row);
-        PairedDifference::of(pairs.filter_map(|(before, after)| Some((before.score()?, after.score()?))))
-    });
+    let validation_difference = full(&default)
+        .zip(full(&found.choices))
+        .and_then(|(before, after)| difference(&before.rows, &after.rows));
     let (baseline, winner) = (scored(&default), scored(&found.choices));
     let mut trials = found.trials;
     if !run.config.track_stats {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use teleprompt_core::lm::ModelId;
 use teleprompt_propose::CallRange;
 
 /// What a run asks for. Program runs of several predictors are several LM calls each.
@@ -29,10 +30,20 @@ pub struct Plan {
     pub proposal_calls: CallRange,
     /// Program runs asked for by the search. Rows that a candidate has run before are asked for and not run again.
     pub evaluation_runs: usize,
+    /// Program runs on the test rows at the end: the baseline and the winner, or half of it when they are the same.
+    pub test_runs: usize,
+    /// The prompt LM, when it is not on this machine: training rows and the program's source are sent to it.
+    pub sent_to: Option<ModelId>,
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(model) = &self.sent_to {
+            writeln!(
+                f,
+                "training rows and the program's source are sent to {model}, which is not on this machine"
+            )?;
+        }
         let plural = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };
         write!(
             f,
@@ -49,8 +60,9 @@ impl fmt::Display for Plan {
         let (least, most) = self.bootstrap_runs;
         write!(
             f,
-            "\nprogram runs: {least} to {most} to bootstrap demos, {} asked for by the search; prompt-LM calls: {} to {}",
-            self.evaluation_runs, self.proposal_calls.least, self.proposal_calls.most
+            "\nprogram runs: {least} to {most} to bootstrap demos, {} asked for by the search, {} on test rows; \
+             prompt-LM calls: {} to {}",
+            self.evaluation_runs, self.test_runs, self.proposal_calls.least, self.proposal_calls.most
         )
     }
 }

@@ -44,7 +44,8 @@ impl Optimized {
     }
 }
 
-/// What a run did and found. Two runs with equal seed, data, answers and configuration have equal reports.
+/// What a run did and found. Two runs with equal seed, data, answers and configuration have equal reports, but for what
+/// [`Report::calls`] says of caches and tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
@@ -100,6 +101,8 @@ pub struct TestResult {
     pub difference: Option<PairedDifference>,
     /// The winner's results, row by row.
     pub rows: Vec<RowResult>,
+    /// The rows that failed, the baseline's and the winner's.
+    pub failed: Vec<FailedRow>,
 }
 
 impl Report {
@@ -113,11 +116,15 @@ impl Report {
         self.trials.iter().map(|trial| trial.known).sum()
     }
 
-    /// Validation rows that failed in a trial: trial number, row, error. Empty unless `track_stats`.
-    pub fn failed_rows(&self) -> impl Iterator<Item = (usize, usize, &teleprompt_core::evaluate::RowError)> {
-        self.trials.iter().flat_map(|trial| {
-            trial.rows.iter().filter_map(|row| Some((trial.number, row.row, row.outcome.as_ref().err()?)))
-        })
+    /// Every row that failed: where (`bootstrap`, `trial 3`, `test`) and how.
+    pub fn failed_rows(&self) -> impl Iterator<Item = (String, &FailedRow)> {
+        let bootstrap = self.bootstrap_failures.iter().map(|failed| ("bootstrap".to_owned(), failed));
+        let trials = self
+            .trials
+            .iter()
+            .flat_map(|trial| trial.failed.iter().map(|failed| (format!("trial {}", trial.number), failed)));
+        let test = self.test.iter().flat_map(|test| &test.failed).map(|failed| ("test".to_owned(), failed));
+        bootstrap.chain(trials).chain(test)
     }
 
     /// The winner's instruction for each predictor.
@@ -143,7 +150,10 @@ impl fmt::Display for Report {
         };
         match &self.ended {
             Ended::Complete => {}
-            Ended::Stopped => writeln!(f, "stopped early: the best program so far follows")?,
+            Ended::Stopped { reason } => {
+                let colon = if reason.is_empty() { "" } else { ": " };
+                writeln!(f, "stopped early{colon}{reason}; the best program so far follows")?;
+            }
             Ended::Failed { message } => {
                 writeln!(f, "ended early ({message}): the best program so far follows")?;
             }
@@ -183,9 +193,9 @@ impl fmt::Display for Report {
         }
         let failed = self.failed_rows().count();
         if failed > 0 {
-            write!(f, "\nfailed rows  {failed} in the search; the first:")?;
-            for (trial, row, error) in self.failed_rows().take(3) {
-                write!(f, "\n  trial {trial}, row {row}: {error}")?;
+            write!(f, "\nfailed rows  {failed}; the first:")?;
+            for (place, failed) in self.failed_rows().take(3) {
+                write!(f, "\n  {place}, row {}: {}", failed.row, failed.error)?;
             }
         }
         for warning in &self.warnings {

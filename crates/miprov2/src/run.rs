@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use teleprompt_core::lm::LmErrorKind;
 use teleprompt_core::{
-    CallRole, Ctx, Event, Example, LmError, Meter, Metric, NamedPredictor, PredictorName, Program, Stage,
+    CallRole, Ctx, Event, Example, METADATA, Meter, Metric, NamedPredictor, PredictorName, Program, Stage,
 };
 use tokio::sync::Semaphore;
 
@@ -42,17 +41,22 @@ impl<'a> Run<'a> {
         if names.is_empty() {
             return Err(OptimizeError::NoPredictors);
         }
+        if names.iter().any(|name| name.as_str() == METADATA) {
+            return Err(OptimizeError::Reserved { name: METADATA });
+        }
         let meter = Arc::new(Meter::new());
-        let permits = Arc::new(Semaphore::new(config.concurrency));
+        let permits = Arc::new(Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS)));
         let context = |lm: &Arc<dyn teleprompt_core::Lm>, role| {
             Ctx::new(Gate::wrap(lm.clone(), &permits, &config.stop))
                 .with_adapter(config.adapter.clone())
                 .with_meter(meter.clone())
                 .with_role(role)
         };
+        let task = context(&config.task_lm, CallRole::Task);
+        let teacher_lm = config.teacher.lm.as_ref().unwrap_or(&config.task_lm);
         Ok(Self {
-            task: context(&config.task_lm, CallRole::Task),
-            teacher: context(config.teacher.lm.as_ref().unwrap_or(&config.task_lm), CallRole::Teacher),
+            teacher: context(teacher_lm, CallRole::Teacher).with_judge_lm(task.lm().clone()),
+            task,
             prompt: context(&config.prompt_lm, CallRole::Prompt).with_adapter(config.prompt_adapter.clone()),
             config,
             program,
@@ -84,9 +88,4 @@ impl<'a> Run<'a> {
         self.emit(&Event::Warning { message: message.clone() });
         message
     }
-}
-
-/// Whether an error of the model is the run's own stop signal.
-pub(crate) fn is_stop(error: &LmError) -> bool {
-    matches!(error.kind, LmErrorKind::Stopped)
 }

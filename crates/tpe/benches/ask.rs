@@ -52,7 +52,8 @@ fn ask_and_tell(c: &mut Criterion) {
             study.tell(trial.number, black_box(objective(&trial.values)))
         };
         group.bench_function(name, |bencher| {
-            // A copy has no spare capacity and is not in the caches, unlike a study at work: the first step is not timed.
+            // A copy has no spare capacity and is not in the caches, unlike a study at work: the first step
+            // is not timed.
             let at_work = || {
                 let mut study = study.clone();
                 let _ = step(&mut study);

@@ -80,11 +80,13 @@ pub(crate) struct Cell {
     pub(crate) left: f64,
     /// The upper border.
     pub(crate) right: f64,
+    /// The width, above 0 even where the borders round to the same number; 1 where there are no cells.
+    pub(crate) extent: f64,
 }
 
 impl Cell {
     fn point(center: f64) -> Self {
-        Self { center, left: center, right: center }
+        Self { center, left: center, right: center, extent: 1.0 }
     }
 }
 
@@ -113,10 +115,10 @@ impl Axis {
 
     fn cell(&self, x: f64) -> Cell {
         let center = self.unit(x);
-        match self.step {
-            None => Cell::point(center),
-            Some(step) => Cell { center, left: self.unit(x - step / 2.0), right: self.unit(x + step / 2.0) },
-        }
+        let Some(step) = self.step else { return Cell::point(center) };
+        let (low, high) = (x - step / 2.0, x + step / 2.0);
+        let scaled = if self.log { libm::log1p(step / low) } else { step };
+        Cell { center, left: self.unit(low), right: self.unit(high), extent: scaled / self.width }
     }
 
     /// The value at `u` in `[0, 1]`, on the grid where there is one.

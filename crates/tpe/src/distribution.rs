@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// The most choices that a categorical parameter may have.
 pub(crate) const MAX_CHOICES: usize = 1 << 16;
+/// The most steps between zero and a bound of a stepped float: beyond, values do not know their steps well.
+const MAX_STEPS: f64 = (1_u64 << 46) as f64;
 /// The integers up to here are exact as `f64`, which the kernels compute in.
 const MAX_INT: i64 = 1 << 53;
 
@@ -133,7 +135,7 @@ pub enum Distribution {
         high: f64,
         /// Whether the scale is logarithmic; not together with `step`.
         log: bool,
-        /// The distance of the grid `low, low + step, ..`, above 0.
+        /// The distance of the grid `low, low + step, ..`, above 0 and above 2^-46 of the bounds.
         step: Option<f64>,
     },
     /// An integer in `[low, high]`, both within 2^53 of zero.
@@ -207,14 +209,16 @@ impl Distribution {
 
     /// Whether `value` is one of the values, for a distribution of a built search space.
     ///
-    /// A value of a stepped float may be off its grid by 1e-8 steps (as in Optuna).
+    /// A value of a stepped float may be off its grid by 1e-8 steps (as in Optuna), or by what rounding makes
+    /// of a very fine grid.
     pub fn contains(&self, value: ParamValue) -> bool {
         match (self, value) {
             (Self::Categorical { choices }, ParamValue::Choice(position)) => position < choices.len(),
             (&Self::Float { low, high, step, .. }, ParamValue::Float(x)) => {
                 let on_grid = step.is_none_or(|step| {
                     let k = (x - low) / step;
-                    (k - k.round()).abs() < 1e-8
+                    let rounding = 4.0 * f64::EPSILON * low.abs().max(high.abs()) / step;
+                    (k - k.round()).abs() < rounding.max(1e-8)
                 });
                 low <= x && x <= high && on_grid
             }
@@ -265,7 +269,7 @@ impl Distribution {
                     let last = ((high - low) / step + 1e-8).floor();
                     if !(step.is_finite() && step > 0.0) {
                         Err("`step` must be above 0 and finite")
-                    } else if last >= MAX_INT as f64 {
+                    } else if low.abs().max(high.abs()) / step >= MAX_STEPS {
                         Err("`step` is too small for the range")
                     } else {
                         Ok(Self::Float { low, high: high.min(low + last * step), log, step: Some(step) })
@@ -326,6 +330,7 @@ mod tests {
             Distribution::stepped_float(0.0, 1.0, 0.0),
             Distribution::stepped_float(0.0, 1.0, f64::NAN),
             Distribution::stepped_float(0.0, 1e300, 1e-300),
+            Distribution::stepped_float(1e9, 2e9, 1e-8),
             Distribution::int(2, 1),
             Distribution::int(i64::MIN, i64::MAX),
             Distribution::stepped_int(0, 1, 0),

@@ -89,10 +89,9 @@ fn divergence(dimension: &Dimension, index: usize, ranked: &[&FinishedTrial]) ->
     for point in 0..n_points {
         let cell = dimension.cell(dimension.at((f64::from(point) + 0.5) / f64::from(n_points)));
         // On a grid several points may share a cell, in proportion to its width.
-        let extent = if cell.right > cell.left { cell.right - cell.left } else { 1.0 };
         let log_all = all.log_density(&[cell], &mut scratch);
         let ratio = libm::exp(good.log_density(&[cell], &mut scratch) - log_all);
-        let weight = libm::exp(log_all - all.log_scale()) / extent;
+        let weight = libm::exp(log_all - all.log_scale()) / cell.extent;
         sum += weight * (ratio - 1.0) * (ratio - 1.0);
         weights += weight;
     }

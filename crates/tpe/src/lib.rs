@@ -42,8 +42,8 @@
 //!   adds one that was evaluated elsewhere, for example the current configuration.
 //! - **Resuming.** [`Study::state`] is plain data for `serde`; [`Study::restore`] goes on from it, suggesting
 //!   what the first study would have.
-//! - **Files and processes.** The module `journal` (feature `journal`) keeps a study in a file of Optuna's journal
-//!   format, which several processes and Optuna itself can share.
+//! - **Files and processes.** The module `journal` (feature `journal`) keeps a study in a file of Optuna's
+//!   journal format, which several processes and Optuna itself can share.
 //! - **Stopping.** [`Study::stop`] checks rules: trials, a target, patience, an exhausted space.
 //! - **Understanding.** [`Study::importance`] says which parameters matter, [`TpeSampler::densities`] why TPE
 //!   likes a point.

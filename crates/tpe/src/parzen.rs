@@ -351,7 +351,8 @@ mod tests {
             winding.refresh();
             let mut scratch = Scratch::default();
             for number in 0..20 {
-                let point = centers(number * 13).map(|center| Cell { center, left: center - 0.05, right: center + 0.05 });
+                let cell = |center| Cell { center, left: center - 0.05, right: center + 0.05, extent: 0.1 };
+                let point = centers(number * 13).map(cell);
                 let (a, b) = (straight.log_density(&point, &mut scratch), winding.log_density(&point, &mut scratch));
                 prop_assert_eq!(a.to_bits(), b.to_bits());
             }

@@ -191,6 +191,13 @@ pub fn spaces() -> Vec<(&'static str, SearchSpace)> {
             ],
         ),
         (
+            "fine grids",
+            vec![
+                ("a", Distribution::stepped_float(-1.0, 1.0, 1e-13)),
+                ("b", Distribution::stepped_float(1e6, 2e6, 1e-4)),
+            ],
+        ),
+        (
             "extreme ranges",
             vec![
                 ("a", Distribution::float(-8e307, 8e307)),
@@ -228,7 +235,7 @@ mod tests {
 
     #[test]
     fn no_space_of_the_suite_is_lost() {
-        assert_eq!(spaces().len(), 8);
+        assert_eq!(spaces().len(), 9);
     }
 
     #[test]

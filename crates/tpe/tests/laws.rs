@@ -257,6 +257,27 @@ fn old_trials_are_left_out_of_g_where_that_is_asked() {
 }
 
 #[test]
+fn densities_are_finite_on_extreme_ranges() {
+    let parameters = [
+        ("huge", Distribution::float(-8e307, 8e307)),
+        ("tiny", Distribution::float(0.0, 5e-324)),
+        ("log", Distribution::log_float(1e-300, 1e300)),
+        ("int", Distribution::int(-(1 << 53), 1 << 53)),
+        ("log_int", Distribution::log_int(1, 1 << 53)),
+        ("fine", Distribution::stepped_float(-1.0, 1.0, 1e-13)),
+    ];
+    for parameter in parameters {
+        let space = space(&[parameter]);
+        let trials = history(&space, 40, 9);
+        let mut seen = Seen::new(&space, &trials);
+        for (point, _) in &trials {
+            let d = seen.densities(point);
+            assert!(d.log_l.is_finite() && d.log_g.is_finite(), "{point:?} {d:?}");
+        }
+    }
+}
+
+#[test]
 fn tpe_finds_what_random_does_not() {
     // Two coupled choices of 12 and a narrow float: the median of 15 seeds.
     let regret = |sampler: fn() -> Box<dyn Sampler>| {

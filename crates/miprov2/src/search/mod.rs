@@ -15,6 +15,7 @@ use teleprompt_core::{
 };
 use teleprompt_propose::ProposedInstruction;
 
+use crate::bootstrap::FailedRow;
 use crate::error::OptimizeError;
 use crate::run::Run;
 
@@ -125,6 +126,9 @@ pub struct TrialRecord {
     /// The rows' results, without traces; empty unless `track_stats`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<RowResult>,
+    /// The rows that failed, those among them that the model or the metric failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedRow>,
 }
 
 /// Runs candidates on validation rows, and remembers every row of every candidate.
@@ -135,11 +139,13 @@ pub(crate) struct Scoreboard<'a> {
     known: BTreeMap<String, BTreeMap<usize, RowResult>>,
     trials: Vec<TrialRecord>,
     best: f64,
+    /// Rows that the model or the metric failed, over the whole search.
+    errors: usize,
 }
 
 impl<'a> Scoreboard<'a> {
     pub(crate) fn new(run: &'a Run<'a>, space: &'a SearchSpace) -> Self {
-        Self { run, space, known: BTreeMap::new(), trials: Vec::new(), best: 0.0 }
+        Self { run, space, known: BTreeMap::new(), trials: Vec::new(), best: 0.0, errors: 0 }
     }
 
     pub(crate) fn trials(&self) -> &[TrialRecord] {
@@ -171,9 +177,12 @@ impl<'a> Scoreboard<'a> {
         for _ in missing.len()..rows.len() {
             self.run.step(Stage::Search);
         }
-        let outcome = run_rows(self.run, &candidate, &missing, seen).await;
+        let allowed = self.run.config.max_errors.saturating_sub(self.errors);
+        let mut failed = run_rows(self.run, &candidate, &missing, seen, allowed).await?;
+        self.errors += failed.len();
         let results: Vec<RowResult> = rows.iter().filter_map(|row| seen.get(row).cloned()).collect();
-        outcome?;
+        failed.extend(results.iter().filter_map(FailedRow::of));
+        failed.sort_by_key(|failed| failed.row);
         let evaluation = Evaluation { rows: results };
         let score = evaluation.score();
         if kind != TrialKind::Minibatch {
@@ -193,18 +202,21 @@ impl<'a> Scoreboard<'a> {
             requested: rows.len(),
             known: rows.len() - missing.len(),
             rows: evaluation.rows,
+            failed,
         });
         Ok(score)
     }
 }
 
-/// Runs a candidate on rows, adding each result to `seen` as it comes: also those before an error.
+/// Runs a candidate on rows, adding each result to `seen` as it comes: also those before an error. Gives the rows that the
+/// model or the metric failed.
 async fn run_rows(
     run: &Run<'_>,
     candidate: &Candidate,
     rows: &[usize],
     seen: &mut BTreeMap<usize, RowResult>,
-) -> Result<(), EvaluateError> {
+    allowed: usize,
+) -> Result<Vec<FailedRow>, EvaluateError> {
     let bindings = Bindings::bind(run.program, candidate)?;
     let cx = run.task.clone().with_bindings(bindings.into());
     let fresh: Mutex<Vec<RowResult>> = Mutex::new(Vec::with_capacity(rows.len()));
@@ -222,13 +234,20 @@ async fn run_rows(
     let outcome = Evaluate::new(&run.val, run.metric)
         .rows(rows)
         .concurrency(run.config.concurrency)
-        .max_errors(run.config.max_errors)
+        .max_errors(allowed)
         .on_row(&on_row)
         .run(run.program, &cx)
         .await;
     let fresh = fresh.into_inner().unwrap_or_else(PoisonError::into_inner);
     seen.extend(fresh.into_iter().map(|result| (result.row, result)));
-    outcome.map(|_| ())
+    let outside = |row: &RowResult| FailedRow::of(row).filter(|failed| !failed.error.kind.counts_as_zero());
+    // What is left of the allowance is an inner figure: the message names the setting.
+    let limit = run.config.max_errors;
+    let named = |error| match error {
+        EvaluateError::TooManyErrors { errors, .. } => EvaluateError::TooManyErrors { limit, errors },
+        other => other,
+    };
+    Ok(outcome.map_err(named)?.rows.iter().filter_map(outside).collect())
 }
 
 /// How a search ended, with what it found.
@@ -245,8 +264,11 @@ pub(crate) struct Found {
 pub enum Ended {
     /// Every trial of the budget was run.
     Complete,
-    /// The stop signal was given; the best program so far is the result.
-    Stopped,
+    /// The stop signal was given, or a cap reached; the best program so far is the result.
+    Stopped {
+        /// Which cap; empty for the signal.
+        reason: String,
+    },
     /// An error ended it; the best program so far is the result.
     Failed {
         /// What went wrong.
@@ -257,7 +279,9 @@ pub enum Ended {
 impl Ended {
     pub(crate) fn by(error: &EvaluateError) -> Self {
         match error {
-            EvaluateError::Fatal(error) if crate::run::is_stop(error) => Self::Stopped,
+            EvaluateError::Fatal(error) if error.is_stopped() => {
+                Self::Stopped { reason: error.detail.clone() }
+            }
             other => Self::Failed { message: other.to_string() },
         }
     }
@@ -266,7 +290,7 @@ impl Ended {
 /// The error of a run whose baseline could not be evaluated.
 pub(crate) fn baseline_error(error: EvaluateError) -> OptimizeError {
     match Ended::by(&error) {
-        Ended::Stopped => OptimizeError::Stopped,
+        Ended::Stopped { reason } => OptimizeError::Stopped { reason },
         _ => OptimizeError::Baseline(error),
     }
 }

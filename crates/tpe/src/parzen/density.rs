@@ -19,6 +19,10 @@ const NEGLIGIBLE: f64 = 45.0;
 /// So many columns are bounded for all rows, in loops that vectorise, before rows are dropped.
 const DENSE: usize = 12;
 
+/// In a cell as narrow as this the density is constant, while its borders, being rounded, say little of its
+/// width.
+const NARROW: f64 = 1e-11;
+
 /// Buffers that evaluations share; what they hold between evaluations means nothing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scratch {
@@ -83,11 +87,13 @@ impl Mixture {
         top + libm::log(sum + libm::exp(prior - top))
     }
 
-    /// Collects the rows from `first` on whose numeric factors may reach `floor`, with the bounds of their logs.
+    /// Collects the rows from `first` on whose numeric factors may reach `floor`, with the bounds of their
+    /// logs.
     fn select(&self, first: usize, point: &[Cell], floor: f64, scratch: &mut Scratch) {
         let Scratch { rows, logs, .. } = scratch;
         let cell = |column: &Numeric| point[column.dimension];
-        let extents = self.numeric.iter().filter(|c| c.stepped).map(|c| c.log_extent(&cell(c))).sum::<f64>();
+        let extents =
+            self.numeric.iter().filter(|c| c.stepped).map(|c| libm::log(cell(c).extent)).sum::<f64>();
         logs.clear();
         logs.extend(self.log_norms[first..].iter().map(|log| log + extents));
         let (dense, sparse) = self.numeric.split_at(self.numeric.len().min(DENSE));
@@ -173,16 +179,11 @@ impl Numeric {
         -(z * z)
     }
 
-    /// The log of the width of a cell.
-    fn log_extent(&self, cell: &Cell) -> f64 {
-        libm::log(cell.right - cell.left)
-    }
-
     /// The log of the prior's kernel, short of what normalises it.
     fn prior_log_kernel(&self, cell: &Cell) -> f64 {
         let (mu, precision) = (0.5, std::f64::consts::FRAC_1_SQRT_2);
         let z = cell.distance(mu) * precision;
-        if self.stepped { self.log_extent(cell) + shortfall(cell, mu, precision) - z * z } else { -z * z }
+        if self.stepped { libm::log(cell.extent) + shortfall(cell, mu, precision) - z * z } else { -z * z }
     }
 }
 
@@ -197,6 +198,9 @@ impl Cell {
 
 /// How far the log mass of a cell lies below the log of its width times the largest density in it.
 fn shortfall(cell: &Cell, mu: f64, precision: f64) -> f64 {
+    if cell.extent < NARROW {
+        return 0.0;
+    }
     let inverse_sigma = std::f64::consts::SQRT_2 * precision;
     let (left, right) = ((cell.left - mu) * inverse_sigma, (cell.right - mu) * inverse_sigma);
     let nearest = cell.distance(mu) * precision;

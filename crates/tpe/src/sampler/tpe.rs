@@ -44,9 +44,10 @@ pub struct Densities {
 ///
 /// # Cost
 ///
-/// Per ask, `n_ei_candidates` passes over history times parameters: linear in both, in tight loops that drop
-/// trials too far away to count. Per tell, O(log trials) and two neighbours per parameter.
-/// [`TpeConfig::max_others`] bounds the history that is looked at.
+/// Per ask, up to `n_ei_candidates` passes over history times parameters: linear in both, in tight loops that
+/// drop trials too far away to count, and candidates that the newest eighth of the trials shows to be beaten.
+/// Per tell, O(log trials) and two neighbours per parameter. [`TpeConfig::max_others`] bounds the history
+/// that is looked at.
 ///
 /// # Determinism
 ///

@@ -110,8 +110,8 @@ impl Group {
 
     /// Sets the group's slots to the best of `n_candidates` draws from l(x) by l(x) / g(x).
     ///
-    /// The newest trials alone bound g(x) from below, and so every candidate's score from above: those that cannot be
-    /// the best are not looked at more closely.
+    /// The newest trials alone bound g(x) from below, and so every candidate's score from above: those that
+    /// cannot be the best are not looked at more closely.
     pub(super) fn suggest(
         &mut self,
         n_candidates: usize,
@@ -149,7 +149,7 @@ impl Group {
                 break;
             }
             let score = log_l - above.log_density(&point, scratch);
-            if score > top {
+            if score > top || slots[free[0].0].is_none() {
                 top = score;
                 for ((index, _), value) in free.iter().zip(values) {
                     slots[*index] = Some(value);
