@@ -4,11 +4,12 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use teleprompt::Lm;
 use teleprompt::lm::local::{FetchProgress, LocalError, LocalLm};
-use teleprompt::lm::{Cache, CacheError, LmStack, RetryPolicy, SpecError, from_spec};
+use teleprompt::lm::{Cache, CacheError, LmStack, RetryEvent, RetryPolicy, SpecError, from_spec};
 
 /// Which model, and where its answers are kept.
 #[derive(Clone, Debug, clap::Args)]
@@ -93,7 +94,20 @@ impl ModelArgs {
             }
             other => from_spec(other).await.map_err(OpenError::Spec)?,
         };
-        Ok(LmStack::new(provider).retry(RetryPolicy::default()).cache(&cache).build())
+        let retry = RetryPolicy::default().on_retry(say_now_and_then());
+        Ok(LmStack::new(provider).retry(retry).cache(&cache).build())
+    }
+}
+
+/// Says that a call is repeated, at most once in two seconds: many calls fail together.
+fn say_now_and_then() -> impl Fn(&RetryEvent<'_>) + Send + Sync {
+    let last = Mutex::new(None::<Instant>);
+    move |event| {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() > Duration::from_secs(2)) {
+            *last = Some(Instant::now());
+            eprintln!("  {}; trying again ({} of {})", event.error, event.attempt + 1, event.attempts);
+        }
     }
 }
 

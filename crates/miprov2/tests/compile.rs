@@ -273,3 +273,97 @@ fn fixed() -> Arc<dyn Proposer> {
     let instructions = ["Name the colour.", "Look the item up, then name its colour."];
     Arc::new(teleprompt_propose::FixedProposer::new().with("answer", instructions))
 }
+
+#[test]
+fn a_prompt_too_long_for_the_model_counts_against_its_candidate() {
+    let task = SimTask::new(12);
+    let inner = task.clone();
+    let lm = ScriptedLm::new(move |request| -> Result<String, LmErrorKind> {
+        match request.messages.len() {
+            0..=6 => Ok(inner.answer(request)),
+            _ => Err(LmErrorKind::ContextOverflow { tokens: 9000, limit: 4096 }),
+        }
+    });
+    let best = compile(&task, &data(&task), light(Arc::new(lm)).proposer(fixed())).unwrap();
+    assert_eq!(best.report.ended, Ended::Complete);
+    let overflowing = best.report.trials.iter().filter(|trial| !trial.failed.is_empty());
+    assert!(overflowing.clone().count() > 0);
+    assert!(overflowing.clone().all(|trial| trial.score == Some(0.0)));
+}
+
+#[test]
+fn max_errors_is_one_allowance_for_the_whole_search() {
+    let task = SimTask::new(9);
+    let calls = AtomicUsize::new(0);
+    let inner = task.clone();
+    // After the baseline every call fails; a minibatch of 8 alone stays below the allowance of 10.
+    let lm = Arc::new(ScriptedLm::new(move |request| -> Result<String, LmErrorKind> {
+        if calls.fetch_add(1, Ordering::SeqCst) < 100 {
+            Ok(inner.answer(request))
+        } else {
+            Err(LmErrorKind::Connection)
+        }
+    }));
+    let builder =
+        light(lm.clone()).proposer(fixed()).max_bootstrapped_demos(0).minibatch_size(8).concurrency(1);
+    let best = compile(&task, &data(&task), builder).unwrap();
+    assert!(
+        matches!(&best.report.ended, Ended::Failed { message } if message.contains("more than 10 rows failed"))
+    );
+    assert_eq!(lm.log().calls(), 100 + 11);
+}
+
+#[test]
+fn one_row_that_times_out_leaves_the_others_paired() {
+    let task = SimTask::new(13);
+    let failed = AtomicUsize::new(0);
+    let inner = task.clone();
+    let lm = Arc::new(ScriptedLm::new(move |request| -> Result<String, LmErrorKind> {
+        let first = failed.fetch_add(1, Ordering::SeqCst) == 3;
+        if first { Err(LmErrorKind::Timeout) } else { Ok(inner.answer(request)) }
+    }));
+    let builder = light(lm).proposer(fixed()).max_bootstrapped_demos(0).concurrency(1);
+    let best = compile(&task, &data(&task), builder).unwrap();
+    assert_eq!(best.report.trials[0].failed.len(), 1);
+    assert_eq!(best.report.validation_difference.unwrap().n, 99);
+}
+
+#[test]
+fn a_failing_proposer_leaves_the_original_and_the_demos() {
+    struct Failing;
+    impl Proposer for Failing {
+        fn propose<'a>(
+            &'a self,
+            _: &'a teleprompt_core::Ctx,
+            _: &'a teleprompt_propose::ProposalRequest<'a>,
+        ) -> futures::future::BoxFuture<
+            'a,
+            Result<teleprompt_propose::Proposals, teleprompt_propose::ProposeError>,
+        > {
+            Box::pin(async { Err(teleprompt_propose::ProposeError::user("no ideas today")) })
+        }
+
+        fn plan(&self, _: &teleprompt_propose::ProposalRequest<'_>) -> teleprompt_propose::CallRange {
+            teleprompt_propose::CallRange::exactly(0)
+        }
+    }
+    let task = SimTask::two_stage(14);
+    let best = compile(&task, &data(&task), light(Arc::new(task.lm())).proposer(Arc::new(Failing))).unwrap();
+    assert_eq!(best.report.ended, Ended::Complete);
+    assert!(best.report.warnings.iter().any(|warning| warning.contains("no ideas today")));
+    assert!(best.report.instructions.values().all(|instructions| instructions.len() == 1));
+}
+
+#[test]
+fn the_plan_counts_test_rows_and_says_where_data_goes() {
+    let task = SimTask::new(15);
+    let capabilities = teleprompt_core::lm::Capabilities::text().with_remote(true);
+    let lm = Arc::new(task.lm().with_capabilities(capabilities));
+    let optimizer = light(lm).concurrency(usize::MAX).max_labeled_demos(usize::MAX).build().unwrap();
+    let plan = optimizer.plan(&task.program(), &data(&task).test(task.examples(5000..5030))).unwrap();
+    assert_eq!(plan.test_runs, 60);
+    assert!(
+        plan.to_string().starts_with("training rows and the program's source are sent to simulated"),
+        "{plan}"
+    );
+}
