@@ -143,13 +143,15 @@ fn plan(run: &Run<'_>, test_rows: usize) -> Plan {
 }
 
 fn opening_lines(run: &Run<'_>, plan: &Plan) -> Vec<String> {
-    let mut lines = vec![format!(
+    // What leaves this machine is said before anything else.
+    let mut lines: Vec<String> = plan.to_string().lines().map(str::to_owned).collect();
+    let strategy = format!(
         "MIPROv2, reference strategy; task LM {}, prompt LM {}; seed {}",
         run.task.lm().model(),
         run.prompt.lm().model(),
         run.config.seed
-    )];
-    lines.extend(plan.to_string().lines().map(str::to_owned));
+    );
+    lines.insert(usize::from(plan.sent_to.is_some()), strategy);
     lines
 }
 

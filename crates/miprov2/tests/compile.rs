@@ -355,6 +355,27 @@ fn a_failing_proposer_leaves_the_original_and_the_demos() {
 }
 
 #[test]
+fn the_first_line_of_a_run_says_what_leaves_the_machine() {
+    let task = SimTask::new(15);
+    let first = |remote: bool| {
+        let capabilities = teleprompt_core::lm::Capabilities::text().with_remote(remote);
+        let seen = Arc::new(std::sync::Mutex::new(String::new()));
+        let sink = seen.clone();
+        let observer = move |event: &Event| {
+            if let Event::Started { lines } = event {
+                *sink.lock().unwrap() = lines[0].clone();
+            }
+        };
+        let lm = Arc::new(task.lm().with_capabilities(capabilities));
+        compile(&task, &data(&task), light(lm).observer(Arc::new(observer))).unwrap();
+        let line = seen.lock().unwrap().clone();
+        line
+    };
+    assert!(first(true).starts_with("training rows and the program's source are sent to simulated"));
+    assert!(first(false).starts_with("MIPROv2, reference strategy; task LM simulated"));
+}
+
+#[test]
 fn the_plan_counts_test_rows_and_says_where_data_goes() {
     let task = SimTask::new(15);
     let capabilities = teleprompt_core::lm::Capabilities::text().with_remote(true);
