@@ -1,4 +1,4 @@
-//! The chat adapter: one `[[ ## field ## ]]` header line per field, a turn for each demo. For models that follow forms.
+//! The chat adapter: one `[[ ## field ## ]]` header line per field, a turn for each demo.
 //!
 //! The headers are the format that DSPy's chat adapter uses too, so that prompts written for one work on the other; the
 //! wording is our own.
@@ -13,7 +13,7 @@ use crate::value::{escape, format_value, pattern};
 
 const END: &str = "completed";
 
-/// `[[ ## field ## ]]` sections. See the [module](self) for the form.
+/// Sections under `[[ ## field ## ]]` headers, a turn for each demo: for models that follow forms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChatAdapter;
 

@@ -1,14 +1,4 @@
-//! The plain adapter: `Field: value` lines, a turn for each demo. The form that small models handle best.
-//!
-//! ```text
-//! system     <instruction>
-//!
-//!            Answer with:
-//!            Team: one of billing, delivery
-//! user       Message: where is my parcel
-//! assistant  Team: delivery
-//! user       Message: ...
-//! ```
+//! The plain adapter: `Field: value` lines, a turn for each demo.
 //!
 //! Where the model can be held to a regular expression, the whole answer is: its field names and the form of every value.
 
@@ -20,7 +10,16 @@ use crate::lm::{LmRequest, Message, OutputConstraint};
 use crate::signature::{FieldSpec, SignatureSpec};
 use crate::value::{escape, format_value, pattern};
 
-/// `Field: value` lines. See the [module](self) for the form.
+/// `Field: value` lines, a turn for each demo: the form that small models handle best.
+///
+/// ```text
+/// system     Route the message.
+///
+///            Answer with:
+///            Team: one of billing, delivery
+/// user       Message: where is my parcel
+/// assistant  Team: delivery
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlainAdapter;
 
