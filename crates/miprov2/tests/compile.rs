@@ -368,8 +368,7 @@ fn the_first_line_of_a_run_says_what_leaves_the_machine() {
         };
         let lm = Arc::new(task.lm().with_capabilities(capabilities));
         compile(&task, &data(&task), light(lm).observer(Arc::new(observer))).unwrap();
-        let line = seen.lock().unwrap().clone();
-        line
+        seen.lock().unwrap().clone()
     };
     assert!(first(true).starts_with("training rows and the program's source are sent to simulated"));
     assert!(first(false).starts_with("MIPROv2, reference strategy; task LM simulated"));
