@@ -61,11 +61,15 @@ impl Module for Desk {
 /// needed, and nothing leaves this machine. With a remote model, training rows and the program's source are sent to it.
 /// Answers are kept, so that a second run costs nothing. Ctrl-C ends the search with the best program so far.
 #[derive(Parser)]
+#[command(
+    after_help = "Variables: OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY; TELEPROMPT_WEIGHTS, a GGUF file to use instead of \
+                        fetching one; TELEPROMPT_CACHE, the folder for fetched weights; HF_ENDPOINT, a mirror of the hub."
+)]
 struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// The folder with train.jsonl, validation.jsonl and test.jsonl.
-    #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/data/questions"))]
+    #[arg(long, value_name = "FOLDER", default_value = "examples/data/questions")]
     data: PathBuf,
     /// The seed of everything random; 0 is one too.
     #[arg(long, default_value_t = 9)]
@@ -95,7 +99,7 @@ struct Args {
     #[arg(long, default_value_t = 8)]
     concurrency: usize,
     /// A minute's run: a small budget on the first rows, for testing.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "auto")]
     smoke: bool,
     /// Leave the test rows alone: for choosing settings by the validation rows.
     #[arg(long)]
@@ -255,6 +259,7 @@ fn summary(report: &Report, majority: f64, seconds: f64) -> serde_json::Value {
         "diff_low": difference.low,
         "diff_high": difference.high,
         "test_rows": report.test.as_ref().map_or(0, |test| test.rows.len()),
+        "rows_of": if report.test.is_some() { "test" } else { "validation" },
         "lm_calls": calls(|counts| counts.requests),
         "lm_calls_from_cache": calls(|counts| counts.cached),
         "seconds": seconds,

@@ -62,18 +62,8 @@ impl ModelArgs {
         match &self.base_url {
             None => self.lm.clone(),
             Some(url) if self.lm.starts_with("local/") => url.clone(),
-            Some(url) => format!("{url}#{}", self.lm),
+            Some(url) => format!("{url}#{}", self.lm.strip_prefix("openai/").unwrap_or(&self.lm)),
         }
-    }
-
-    /// Whether the embedded model is meant.
-    pub fn is_local(&self) -> bool {
-        self.spec().starts_with("local/")
-    }
-
-    /// The file of answers.
-    pub fn cache_file(&self) -> &PathBuf {
-        &self.cache
     }
 
     /// The model behind retries and the cache.

@@ -92,7 +92,8 @@ pub struct Capabilities {
     pub regex: bool,
     /// Honours [`OutputConstraint::JsonSchema`].
     pub json_schema: bool,
-    /// Runs outside this machine: what is sent to it leaves the machine.
+    /// Runs outside this machine: what is sent to it leaves the machine. An `Lm` of your own that asks a server sets it, or
+    /// nobody is warned.
     pub remote: bool,
 }
 

@@ -1,6 +1,7 @@
 //! What can keep a run from beginning, or from having any result.
 //!
-//! A run that has evaluated its baseline always has a result: what ends it after that is in the report.
+//! A run that has evaluated its baseline, and could read an answer, always has a result: what ends it after that is in the
+//! report.
 
 use std::fmt;
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use teleprompt_core::evaluate::RowResult;
+use teleprompt_core::lm::ModelId;
 use teleprompt_core::{Bindings, Evaluate, EvaluateError, Evaluation, Event, Metric, Program, Stage};
 use teleprompt_propose::{ProposalRequest, Proposals};
 
@@ -55,8 +56,8 @@ impl MiproV2 {
     /// Optimizes a program.
     ///
     /// # Errors
-    /// [`OptimizeError`]: there is no result, for the reason given. Once the baseline is evaluated there always is one, and
-    /// what ended the run is in [`Report::ended`].
+    /// [`OptimizeError`]: there is no result, for the reason given. Once the baseline is evaluated there always is one, unless
+    /// not one answer could be read, and what ended the run is in [`Report::ended`].
     ///
     /// # Cost
     /// [`MiproV2::plan`] gives it.
@@ -82,7 +83,7 @@ impl MiproV2 {
         let candidate_demos = demos.for_candidates.then_some(&demos.sets);
         let space = SearchSpace::new(&run.names, proposals.instructions.clone(), candidate_demos);
         run.emit(&Event::Stage { stage: Stage::Search, steps: plan.evaluation_runs as u64 });
-        let found = match reference::search(&run, &space, |baseline| readable(&demos, baseline)).await {
+        let mut found = match reference::search(&run, &space, |baseline| readable(&demos, baseline)).await {
             Err(OptimizeError::Stopped { reason }) => {
                 return Ok(stopped_early(&run, plan, reason, demos, proposals));
             }
@@ -92,7 +93,15 @@ impl MiproV2 {
         let mut warnings: Vec<String> = demos.warnings.iter().chain(&proposals.warnings).cloned().collect();
         let test = match found.ended {
             Ended::Stopped { .. } => None,
-            _ => test(&run, &space, &found.choices, data, &mut warnings).await,
+            _ => test(&run, &space, &found.choices, data).await.unwrap_or_else(|error| {
+                if let EvaluateError::Fatal(error) = &error
+                    && error.is_stopped()
+                {
+                    found.ended = Ended::Stopped { reason: error.detail.clone() };
+                }
+                warnings.push(run.warn(format!("the test rows could not be evaluated: {error}")));
+                None
+            }),
         };
         let report = report(&run, plan, &space, found, demos, proposals, test, warnings);
         run.emit(&Event::Ended { line: report.to_string() });
@@ -138,8 +147,19 @@ fn plan(run: &Run<'_>, test_rows: usize) -> Plan {
         proposal_calls: config.proposer.plan(&request(run, &no_demos)),
         evaluation_runs,
         test_runs: 2 * test_rows,
-        sent_to: run.prompt.lm().capabilities().remote.then(|| run.prompt.lm().model().clone()),
+        sent_to: sent_to(run),
     }
+}
+
+/// The models of the run that are not on this machine, each once.
+fn sent_to(run: &Run<'_>) -> Vec<ModelId> {
+    let mut remote = Vec::new();
+    for cx in [&run.prompt, &run.task, &run.teacher] {
+        if cx.lm().capabilities().remote && !remote.contains(cx.lm().model()) {
+            remote.push(cx.lm().model().clone());
+        }
+    }
+    remote
 }
 
 fn opening_lines(run: &Run<'_>, plan: &Plan) -> Vec<String> {
@@ -151,7 +171,7 @@ fn opening_lines(run: &Run<'_>, plan: &Plan) -> Vec<String> {
         run.prompt.lm().model(),
         run.config.seed
     );
-    lines.insert(usize::from(plan.sent_to.is_some()), strategy);
+    lines.insert(usize::from(!plan.sent_to.is_empty()), strategy);
     lines
 }
 
@@ -217,17 +237,16 @@ fn readable(demos: &DemoSets, baseline: &TrialRecord) -> Result<(), OptimizeErro
     }
 }
 
-/// Step 4: the baseline and the winner on the test rows; a failure is a warning, for the winner stands.
+/// Step 4: the baseline and the winner on the test rows. A failure is no end of the run, for the winner stands.
 async fn test(
     run: &Run<'_>,
     space: &SearchSpace,
     winner: &Choices,
     data: &Dataset,
-    warnings: &mut Vec<String>,
-) -> Option<TestResult> {
+) -> Result<Option<TestResult>, EvaluateError> {
     let rows = data.test_rows();
     if rows.is_empty() {
-        return None;
+        return Ok(None);
     }
     let on_row = |_: &_| run.step(Stage::Test);
     let evaluate = |choices: Choices| {
@@ -251,19 +270,15 @@ async fn test(
     } else {
         futures::future::join(before, evaluate(winner.clone())).await
     };
-    match before.and_then(|before| Ok((before, after?))) {
-        Err(error) => {
-            warnings.push(run.warn(format!("the test rows could not be evaluated: {error}")));
-            None
-        }
-        Ok((before, after)) => Some(TestResult {
-            baseline: before.score()?,
-            winner: after.score()?,
-            difference: difference(&before.rows, &after.rows),
-            failed: before.rows.iter().chain(&after.rows).filter_map(FailedRow::of).collect(),
-            rows: after.rows,
-        }),
-    }
+    let (before, after) = (before?, after?);
+    let scores = before.score().zip(after.score());
+    Ok(scores.map(|(baseline, winner)| TestResult {
+        baseline,
+        winner,
+        difference: difference(&before.rows, &after.rows),
+        failed: before.rows.iter().chain(&after.rows).filter_map(FailedRow::of).collect(),
+        rows: after.rows,
+    }))
 }
 
 /// The difference of two evaluations on the rows that both have scored.

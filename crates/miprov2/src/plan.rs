@@ -32,16 +32,18 @@ pub struct Plan {
     pub evaluation_runs: usize,
     /// Program runs on the test rows at the end: the baseline and the winner, or half of it when they are the same.
     pub test_runs: usize,
-    /// The prompt LM, when it is not on this machine: training rows and the program's source are sent to it.
-    pub sent_to: Option<ModelId>,
+    /// The models that are not on this machine: rows, and to the prompt LM the program's source, are sent to them.
+    pub sent_to: Vec<ModelId>,
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(model) = &self.sent_to {
+        if !self.sent_to.is_empty() {
+            let models: Vec<&str> = self.sent_to.iter().map(ModelId::as_str).collect();
             writeln!(
                 f,
-                "training rows and the program's source are sent to {model}, which is not on this machine"
+                "rows and the program's source are sent out of this machine, to {}",
+                models.join(", ")
             )?;
         }
         let plural = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };

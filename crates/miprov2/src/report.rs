@@ -196,6 +196,10 @@ impl fmt::Display for Report {
             write!(f, "\nfailed rows  {failed}; the first:")?;
             for (place, failed) in self.failed_rows().take(3) {
                 write!(f, "\n  {place}, row {}: {}", failed.row, failed.error)?;
+                if let Some(answer) = &failed.error.raw_answer {
+                    let answer: String = answer.chars().take(200).collect();
+                    write!(f, "\n    the answer was: {answer:?}")?;
+                }
             }
         }
         for warning in &self.warnings {

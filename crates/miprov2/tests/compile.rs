@@ -259,6 +259,23 @@ fn stopping_returns_the_best_so_far() {
 }
 
 #[test]
+fn stopping_while_testing_says_so_and_keeps_the_winner() {
+    let task = SimTask::new(10);
+    let stop = StopSignal::new();
+    let signal = stop.clone();
+    let observer = move |event: &Event| {
+        if matches!(event, Event::Stage { stage: teleprompt_core::Stage::Test, .. }) {
+            signal.stop();
+        }
+    };
+    let builder = light(Arc::new(task.lm())).stop(stop).observer(Arc::new(observer));
+    let best = compile(&task, &data(&task).test(task.examples(5000..5100)), builder).unwrap();
+    assert_eq!(best.report.ended, Ended::Stopped { reason: String::new() });
+    assert_eq!(best.report.test, None);
+    assert!(best.report.winner.score > best.report.baseline.score);
+}
+
+#[test]
 fn a_metric_that_fails_is_no_score_of_zero() {
     let task = SimTask::new(11);
     let optimizer = light(Arc::new(task.lm())).max_bootstrapped_demos(0).proposer(fixed()).build().unwrap();
@@ -370,7 +387,9 @@ fn the_first_line_of_a_run_says_what_leaves_the_machine() {
         compile(&task, &data(&task), light(lm).observer(Arc::new(observer))).unwrap();
         seen.lock().unwrap().clone()
     };
-    assert!(first(true).starts_with("training rows and the program's source are sent to simulated"));
+    assert!(
+        first(true).starts_with("rows and the program's source are sent out of this machine, to simulated")
+    );
     assert!(first(false).starts_with("MIPROv2, reference strategy; task LM simulated"));
 }
 
@@ -383,7 +402,8 @@ fn the_plan_counts_test_rows_and_says_where_data_goes() {
     let plan = optimizer.plan(&task.program(), &data(&task).test(task.examples(5000..5030))).unwrap();
     assert_eq!(plan.test_runs, 60);
     assert!(
-        plan.to_string().starts_with("training rows and the program's source are sent to simulated"),
+        plan.to_string()
+            .starts_with("rows and the program's source are sent out of this machine, to simulated"),
         "{plan}"
     );
 }

@@ -66,7 +66,7 @@
 //! |---|---|---|
 //! | the root | `teleprompt-core` | signatures, modules, contexts, adapters, metrics, evaluation |
 //! | the root | `teleprompt-miprov2` | the optimizer |
-//! | [`lm`] | `teleprompt-lm` | models: OpenAI, compatible servers, the embedded one; cache, retry |
+//! | [`lm`] | `teleprompt-lm` | models: OpenAI, Anthropic, Gemini, compatible servers, the embedded one; cache, retry, limits |
 //! | [`propose`] | `teleprompt-propose` | instruction proposers and tips |
 //! | [`data`] | `teleprompt-data` | data files |
 //! | [`tpe`] | `teleprompt-tpe` | the Bayesian optimizer, usable alone |

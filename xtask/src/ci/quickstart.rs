@@ -11,6 +11,12 @@ use crate::workspace::Workspace;
 /// Where the step lets the quickstart write.
 pub(super) const JSON: &str = "target/quickstart-smoke.json";
 
+/// Where the step lets the quickstart keep answers: a file of its own, removed before each run, so that the model is asked.
+pub(super) const CACHE: &str = "target/quickstart-smoke.db";
+
+/// Where the step lets the quickstart save the program.
+pub(super) const PROGRAM: &str = "target/quickstart-smoke-program.json";
+
 /// What the file must hold, each a finite number.
 const KEYS: [&str; 9] = [
     "majority",
@@ -24,16 +30,22 @@ const KEYS: [&str; 9] = [
     "seconds",
 ];
 
-/// Removes the figures of an earlier run, and makes the folder.
+/// Removes the figures and answers of an earlier run, and makes the folder.
 pub(super) fn forget(workspace: &Workspace) -> Result<(), Error> {
     let path = workspace.path(JSON);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(Error::file("make", folder))?;
     }
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file("remove", path)(error)),
-        _ => Ok(()),
+    for file in [JSON.to_owned(), CACHE.to_owned(), format!("{CACHE}-wal"), format!("{CACHE}-shm")] {
+        let path = workspace.path(&file);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Error::file("remove", path)(error));
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// Checks the figures of the run that just ended, and prints them.

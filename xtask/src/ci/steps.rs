@@ -108,8 +108,10 @@ pub(super) fn all() -> Vec<Step> {
             name: "quickstart",
             checks: "weights are fetched; a prompt is optimized on the real model",
             action: Action::Quickstart(Invocation::new(&format!(
-                "cargo run --release --example quickstart -- --smoke --json {}",
-                quickstart::JSON
+                "cargo run --release --example quickstart -- --smoke --json {} --cache {} --save {}",
+                quickstart::JSON,
+                quickstart::CACHE,
+                quickstart::PROGRAM
             ))),
         },
     ]

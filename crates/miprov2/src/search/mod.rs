@@ -126,7 +126,7 @@ pub struct TrialRecord {
     /// The rows' results, without traces; empty unless `track_stats`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<RowResult>,
-    /// The rows that failed, those among them that the model or the metric failed.
+    /// The rows run by this trial that failed, those among them that the model or the metric failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedRow>,
 }
@@ -181,7 +181,9 @@ impl<'a> Scoreboard<'a> {
         let mut failed = run_rows(self.run, &candidate, &missing, seen, allowed).await?;
         self.errors += failed.len();
         let results: Vec<RowResult> = rows.iter().filter_map(|row| seen.get(row).cloned()).collect();
-        failed.extend(results.iter().filter_map(FailedRow::of));
+        // A failure that an earlier trial has listed is not listed again.
+        let fresh = results.iter().filter(|result| missing.contains(&result.row));
+        failed.extend(fresh.filter_map(FailedRow::of));
         failed.sort_by_key(|failed| failed.row);
         let evaluation = Evaluation { rows: results };
         let score = evaluation.score();

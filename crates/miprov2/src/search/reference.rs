@@ -39,7 +39,7 @@ pub(crate) async fn search(
     let ended = match search.trials(&all).await {
         Ok(()) => Ended::Complete,
         Err(Halt::Evaluation(error)) => Ended::by(&error),
-        Err(Halt::Sampler(error)) => return Err(error.into()),
+        Err(Halt::Sampler(error)) => Ended::Failed { message: error.to_string() },
     };
     let best = search.full.iter().fold((&baseline, score.unwrap_or(0.0)), |best, (choices, score)| {
         if *score > best.1 { (choices, *score) } else { best }
