@@ -131,10 +131,8 @@ fn publication(manifest: &Manifest<'_>, table: &DeTable<'_>) -> Vec<Finding> {
         (true, true) => findings.push(fail("a crate for users is not published", "remove `publish = false`")),
         _ => {}
     }
-    for key in ["description", "repository"] {
-        if manifest.published && entry(table, &["package", key]).is_none() {
-            findings.push(fail(&format!("`{key}` is missing"), "add it under `[package]`"));
-        }
+    if manifest.published && entry(table, &["package", "description"]).is_none() {
+        findings.push(fail("`description` is missing", "add it under `[package]`"));
     }
     findings
 }
