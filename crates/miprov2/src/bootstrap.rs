@@ -5,6 +5,7 @@
 //! timing. A row is run once for all sets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::StreamExt;
 use futures::stream;
@@ -111,16 +112,39 @@ impl TracePool {
         rows
     }
 
+    /// The rows that failed by the model's or the metric's doing.
+    fn outside(&self) -> impl Iterator<Item = &FailedRow> {
+        self.failed.iter().filter(|failed| !failed.error.kind.counts_as_zero())
+    }
+
     async fn run_wave(
         &mut self,
         run: &Run<'_>,
         teacher: &Teacher<'_>,
         wave: BTreeSet<usize>,
     ) -> Result<(), OptimizeError> {
-        let running = wave.into_iter().map(|row| async move { (row, teacher.run(run, row).await) });
+        let limit = run.config.max_errors;
+        // Once the run is bound to end, no further row is begun; those in flight are waited for.
+        let outside = AtomicUsize::new(self.outside().count());
+        let outside = &outside;
+        let running = wave.into_iter().map(|row| async move {
+            if outside.load(Ordering::SeqCst) > limit {
+                return None;
+            }
+            let result = teacher.run(run, row).await;
+            match &result {
+                Err(error) if error.fatal.is_some() => outside.store(usize::MAX, Ordering::SeqCst),
+                Err(error) if !error.kind.counts_as_zero() => {
+                    let _ = outside.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_add(1));
+                }
+                _ => {}
+            }
+            run.step(Stage::Bootstrap);
+            Some((row, result))
+        });
         let mut results: Vec<_> = stream::iter(running)
             .buffer_unordered(run.config.concurrency)
-            .inspect(|_| run.step(Stage::Bootstrap))
+            .filter_map(std::future::ready)
             .collect()
             .await;
         results.sort_by_key(|(row, _)| *row);
@@ -141,9 +165,7 @@ impl TracePool {
             };
             self.rows.insert(row, demos);
         }
-        let limit = run.config.max_errors;
-        let mut outside = self.failed.iter().filter(|failed| !failed.error.kind.counts_as_zero());
-        if let Some(first) = outside.clone().next().filter(|_| outside.nth(limit).is_some()) {
+        if let (Some(first), true) = (self.outside().next(), self.outside().count() > limit) {
             return Err(OptimizeError::BootstrapRows { limit, first: first.error.to_string() });
         }
         self.gave_up = !self.any() && self.failed.len() > limit;

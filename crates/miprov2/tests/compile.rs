@@ -223,6 +223,15 @@ fn a_model_that_goes_away_leaves_the_best_so_far() {
 }
 
 #[test]
+fn a_server_that_is_not_there_is_asked_no_more_than_it_takes_to_know() {
+    let task = SimTask::new(9);
+    let lm = Arc::new(ScriptedLm::new(|_| LmErrorKind::Connection).with_yields(3, 1));
+    let error = compile(&task, &data(&task), light(lm.clone()).max_errors(3).concurrency(2)).unwrap_err();
+    assert!(error.to_string().contains("more than 3 rows failed"), "{error}");
+    assert!(lm.log().calls() <= 5, "{}", lm.log().calls());
+}
+
+#[test]
 fn a_refused_key_ends_at_once() {
     let task = SimTask::new(9);
     let lm = Arc::new(ScriptedLm::new(|_| LmErrorKind::Auth));
