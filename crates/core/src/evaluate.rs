@@ -270,6 +270,20 @@ impl Evaluation {
 }
 
 impl RowResult {
+    /// The same result without its trace.
+    #[must_use]
+    pub fn without_trace(&self) -> Self {
+        let outcome = match &self.outcome {
+            Ok(scored) => Ok(RowScore {
+                score: scored.score,
+                prediction: scored.prediction.clone(),
+                trace: Trace::default(),
+            }),
+            Err(error) => Err(error.clone()),
+        };
+        Self { row: self.row, outcome }
+    }
+
     /// The score as it counts in a mean: 0 for a failure of the program, `None` for one of the model or the metric.
     pub fn score(&self) -> Option<f64> {
         match &self.outcome {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use teleprompt_core::evaluate::RowResult;
 use teleprompt_core::lm::ModelId;
-use teleprompt_core::{Bindings, Evaluate, EvaluateError, Evaluation, Event, Metric, Program, Stage};
+use teleprompt_core::{Candidate, Evaluate, EvaluateError, Evaluation, Event, Metric, Program, Stage};
 use teleprompt_propose::{ProposalRequest, Proposals};
 
 use crate::bootstrap::FailedRow;
@@ -93,7 +93,7 @@ impl MiproV2 {
         let mut warnings: Vec<String> = demos.warnings.iter().chain(&proposals.warnings).cloned().collect();
         let test = match found.ended {
             Ended::Stopped { .. } => None,
-            _ => test(&run, &space, &found.choices, data).await.unwrap_or_else(|error| {
+            _ => test(&run, &candidate, data).await.unwrap_or_else(|error| {
                 if let EvaluateError::Fatal(error) = &error
                     && error.is_stopped()
                 {
@@ -240,8 +240,7 @@ fn readable(demos: &DemoSets, baseline: &TrialRecord) -> Result<(), OptimizeErro
 /// Step 4: the baseline and the winner on the test rows. A failure is no end of the run, for the winner stands.
 async fn test(
     run: &Run<'_>,
-    space: &SearchSpace,
-    winner: &Choices,
+    winner: &Candidate,
     data: &Dataset,
 ) -> Result<Option<TestResult>, EvaluateError> {
     let rows = data.test_rows();
@@ -249,26 +248,19 @@ async fn test(
         return Ok(None);
     }
     let on_row = |_: &_| run.step(Stage::Test);
-    let evaluate = |choices: Choices| {
-        let candidate = space.candidate(&choices);
-        async move {
-            let bindings = Bindings::bind(run.program, &candidate)?;
-            let cx = run.task.clone().with_bindings(bindings.into());
-            let evaluate = Evaluate::new(rows, run.metric).concurrency(run.config.concurrency);
-            let evaluation =
-                evaluate.max_errors(run.config.max_errors).on_row(&on_row).run(run.program, &cx).await?;
-            Ok::<Evaluation, EvaluateError>(evaluation)
-        }
+    let baseline = Candidate::default();
+    let evaluate = async |candidate: &Candidate| -> Result<Evaluation, EvaluateError> {
+        let cx = run.task.clone().bound(run.program, candidate)?;
+        let evaluate = Evaluate::new(rows, run.metric).concurrency(run.config.concurrency);
+        evaluate.max_errors(run.config.max_errors).on_row(&on_row).run(run.program, &cx).await
     };
     run.emit(&Event::Stage { stage: Stage::Test, steps: 2 * rows.len() as u64 });
-    let same = space.candidate(winner) == space.candidate(&space.default_choices());
-    let before = evaluate(space.default_choices());
     // Joined to the end, also when one fails: calls in flight are paid for.
-    let (before, after) = if same {
-        let before = before.await;
+    let (before, after) = if *winner == baseline {
+        let before = evaluate(&baseline).await;
         (before.clone(), before)
     } else {
-        futures::future::join(before, evaluate(winner.clone())).await
+        futures::future::join(evaluate(&baseline), evaluate(winner)).await
     };
     let (before, after) = (before?, after?);
     let scores = before.score().zip(after.score());
@@ -301,7 +293,7 @@ fn stopped_early(
     let warnings = demos.warnings.iter().chain(&proposals.warnings).cloned().collect();
     let report = report(run, plan, &space, found, demos, proposals, None, warnings);
     run.emit(&Event::Ended { line: report.to_string() });
-    Optimized { candidate: teleprompt_core::Candidate::default(), report }
+    Optimized { candidate: Candidate::default(), report }
 }
 
 #[expect(clippy::too_many_arguments, reason = "every stage's result goes into the report")]

@@ -4,8 +4,6 @@
 //! at the beginning, `max_tokens` is required, and tokens from the prompt cache are not among `input_tokens`.
 //! Output constraints are not passed (no capability); it has no seed. Deliberately absent: tools, thinking.
 
-use std::time::Duration;
-
 use futures::future::BoxFuture;
 use reqwest::header::HeaderName;
 use serde::Deserialize;
@@ -17,7 +15,7 @@ use teleprompt_core::lm::{
 
 use super::chat;
 use super::compatible::BaseUrl;
-use super::http::{Auth, Failure, Http, Timeouts, disguised, unbuilt, unreadable};
+use super::http::{Auth, Failure, Http, Timeouts, disguised, timeout_setters, unbuilt, unreadable};
 use crate::{ApiKey, SpecError};
 
 const KEY_HEADER: &str = "x-api-key";
@@ -94,17 +92,7 @@ impl AnthropicBuilder {
         self
     }
 
-    /// The most time of one call, from its start to the last byte of the answer (120 s).
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.call = limit;
-        self
-    }
-
-    /// The most time to open a connection (10 s).
-    pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.connect = limit;
-        self
-    }
+    timeout_setters!();
 
     /// The model.
     ///

@@ -6,7 +6,6 @@
 //! absent: what one server alone understands (grammars, samplers of its own).
 
 use std::fmt;
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use reqwest::Url;
@@ -15,7 +14,7 @@ use serde::Deserialize;
 use teleprompt_core::lm::{Capabilities, Lm, LmError, LmRequest, LmResponse, ModelId};
 
 use super::chat;
-use super::http::{self, Auth, Failure, Http, Timeouts, unbuilt};
+use super::http::{self, Auth, Failure, Http, Timeouts, timeout_setters, unbuilt};
 use crate::{ApiKey, SpecError};
 
 /// A model on an OpenAI-compatible server. Build one with [`CompatibleLm::builder`].
@@ -106,17 +105,7 @@ impl CompatibleBuilder {
         self
     }
 
-    /// The most time of one call, from its start to the last byte of the answer (120 s).
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.call = limit;
-        self
-    }
-
-    /// The most time to open a connection (10 s).
-    pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.connect = limit;
-        self
-    }
+    timeout_setters!();
 
     /// Whether the server honours a JSON schema in `response_format` (yes).
     pub fn json_schema(mut self, yes: bool) -> Self {

@@ -4,8 +4,6 @@
 //! and a prompt can be blocked without any candidate. JSON schemas are passed as structured output
 //! (`responseJsonSchema`). Deliberately absent: tools, media, several candidates.
 
-use std::time::Duration;
-
 use futures::future::BoxFuture;
 use reqwest::header::HeaderName;
 use serde::Deserialize;
@@ -17,7 +15,7 @@ use teleprompt_core::lm::{
 use super::anthropic::split_system;
 use super::chat;
 use super::compatible::BaseUrl;
-use super::http::{Auth, Failure, Http, Timeouts, disguised, unbuilt, unreadable};
+use super::http::{Auth, Failure, Http, Timeouts, disguised, timeout_setters, unbuilt, unreadable};
 use crate::{ApiKey, SpecError};
 
 const KEY_HEADER: &str = "x-goog-api-key";
@@ -91,17 +89,7 @@ impl GeminiBuilder {
         self
     }
 
-    /// The most time of one call, from its start to the last byte of the answer (120 s).
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.call = limit;
-        self
-    }
-
-    /// The most time to open a connection (10 s).
-    pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.connect = limit;
-        self
-    }
+    timeout_setters!();
 
     /// The model.
     ///

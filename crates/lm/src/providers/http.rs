@@ -50,6 +50,24 @@ impl Default for Timeouts {
     }
 }
 
+/// The two time limits among the settings of a builder that has a field `timeouts`.
+macro_rules! timeout_setters {
+    () => {
+        /// The most time of one call, from its start to the last byte of the answer (120 s).
+        pub fn timeout(mut self, limit: std::time::Duration) -> Self {
+            self.timeouts.call = limit;
+            self
+        }
+
+        /// The most time to open a connection (10 s).
+        pub fn connect_timeout(mut self, limit: std::time::Duration) -> Self {
+            self.timeouts.connect = limit;
+            self
+        }
+    };
+}
+pub(super) use timeout_setters;
+
 /// Why an exchange gave no answer: an [`LmError`] that does not know its model yet.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Failure {

@@ -8,7 +8,6 @@
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use async_openai::Client;
 use async_openai::config::{OPENAI_API_BASE, OpenAIConfig};
@@ -26,7 +25,7 @@ use teleprompt_core::lm::{
 
 use super::chat::{self, ChatCompletion};
 use super::compatible::BaseUrl;
-use super::http::{Auth, Failure, Http, Timeouts, unreadable};
+use super::http::{Auth, Failure, Http, Timeouts, timeout_setters, unreadable};
 use crate::{ApiKey, SpecError};
 
 /// Stop strings that OpenAI takes in one request.
@@ -129,17 +128,7 @@ impl OpenAiBuilder {
         self
     }
 
-    /// The most time of one call, from its start to the last byte of the answer (120 s).
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.call = limit;
-        self
-    }
-
-    /// The most time to open a connection (10 s).
-    pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.timeouts.connect = limit;
-        self
-    }
+    timeout_setters!();
 
     /// The model. What is not set is read from the environment: `OPENAI_API_KEY`, `OPENAI_BASE_URL`,
     /// `OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`.

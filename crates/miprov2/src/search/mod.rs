@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use teleprompt_core::evaluate::RowResult;
 use teleprompt_core::{
-    Bindings, Candidate, Demo, Evaluate, EvaluateError, Evaluation, PredictorName, PredictorParams, Stage,
+    Candidate, Demo, Evaluate, EvaluateError, Evaluation, PredictorName, PredictorParams, Stage,
 };
 use teleprompt_propose::ProposedInstruction;
 
@@ -219,19 +219,11 @@ async fn run_rows(
     seen: &mut BTreeMap<usize, RowResult>,
     allowed: usize,
 ) -> Result<Vec<FailedRow>, EvaluateError> {
-    let bindings = Bindings::bind(run.program, candidate)?;
-    let cx = run.task.clone().with_bindings(bindings.into());
-    let fresh: Mutex<Vec<RowResult>> = Mutex::new(Vec::with_capacity(rows.len()));
+    let cx = run.task.clone().bound(run.program, candidate)?;
+    let came: Mutex<Vec<RowResult>> = Mutex::new(Vec::with_capacity(rows.len()));
     let on_row = |result: &RowResult| {
         run.step(Stage::Search);
-        let mut result = result.clone();
-        match &mut result.outcome {
-            Ok(scored) => scored.trace = teleprompt_core::Trace::default(),
-            // What the model or the metric failed is not known of the row: it may be asked again.
-            Err(error) if !error.kind.counts_as_zero() => return,
-            Err(_) => {}
-        }
-        fresh.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+        came.lock().unwrap_or_else(PoisonError::into_inner).push(result.without_trace());
     };
     let outcome = Evaluate::new(&run.val, run.metric)
         .rows(rows)
@@ -240,16 +232,18 @@ async fn run_rows(
         .on_row(&on_row)
         .run(run.program, &cx)
         .await;
-    let fresh = fresh.into_inner().unwrap_or_else(PoisonError::into_inner);
-    seen.extend(fresh.into_iter().map(|result| (result.row, result)));
-    let outside = |row: &RowResult| FailedRow::of(row).filter(|failed| !failed.error.kind.counts_as_zero());
+    let came = came.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // What the model or the metric failed is not known of the row: it may be asked again.
+    let (known, failed): (Vec<_>, Vec<_>) = came.into_iter().partition(|result| result.score().is_some());
+    seen.extend(known.into_iter().map(|result| (result.row, result)));
     // What is left of the allowance is an inner figure: the message names the setting.
     let limit = run.config.max_errors;
     let named = |error| match error {
         EvaluateError::TooManyErrors { errors, .. } => EvaluateError::TooManyErrors { limit, errors },
         other => other,
     };
-    Ok(outcome.map_err(named)?.rows.iter().filter_map(outside).collect())
+    outcome.map_err(named)?;
+    Ok(failed.iter().filter_map(FailedRow::of).collect())
 }
 
 /// How a search ended, with what it found.
