@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::adapter::{Adapter, AdapterCall, AdapterError, ChatAdapter};
 use crate::candidate::{Candidate, PredictorName, PredictorParams};
 use crate::error::{BindError, Error};
 use crate::fields::{Fields, FieldsError, Nearest};
-use crate::lm::{Lm, LmError, LmSettings};
+use crate::history::{Exchange, History};
+use crate::lm::{Lm, LmError, LmErrorKind, LmSettings};
 use crate::meter::{CallRole, Meter};
 use crate::module::Program;
 use crate::predict::{Predictor, PredictorId};
@@ -22,12 +24,14 @@ pub struct Ctx {
     lm: Arc<dyn Lm>,
     judge_lm: Option<Arc<dyn Lm>>,
     adapter: Arc<dyn Adapter>,
+    fallback: Option<Arc<dyn Adapter>>,
     bindings: Arc<Bindings>,
     settings: LmSettings,
     role: CallRole,
     rollout: u64,
     meter: Arc<Meter>,
     recorder: Option<Arc<Recorder>>,
+    history: Option<History>,
 }
 
 impl Ctx {
@@ -37,12 +41,14 @@ impl Ctx {
             lm,
             judge_lm: None,
             adapter: Arc::new(ChatAdapter),
+            fallback: None,
             bindings: Arc::default(),
             settings: LmSettings::default(),
             role: CallRole::default(),
             rollout: 0,
             meter: Arc::default(),
             recorder: None,
+            history: None,
         }
     }
 
@@ -62,16 +68,38 @@ impl Ctx {
 
     /// The context that a metric gets: without a candidate or a trace, counting under [`CallRole::Judge`].
     pub(crate) fn judge(&self) -> Self {
-        Self::new(self.judge_lm.clone().unwrap_or_else(|| self.lm.clone()))
-            .with_adapter(self.adapter.clone())
-            .with_meter(self.meter.clone())
-            .with_role(CallRole::Judge)
+        Self {
+            fallback: self.fallback.clone(),
+            history: self.history.clone(),
+            ..Self::new(self.judge_lm.clone().unwrap_or_else(|| self.lm.clone()))
+                .with_adapter(self.adapter.clone())
+                .with_meter(self.meter.clone())
+                .with_role(CallRole::Judge)
+        }
     }
 
     /// The same context with another adapter.
     #[must_use]
     pub fn with_adapter(mut self, adapter: Arc<dyn Adapter>) -> Self {
         self.adapter = adapter;
+        self
+    }
+
+    /// The same context, asking once more through another adapter when an answer cannot be read, such as
+    /// [`crate::JsonAdapter`] behind the chat adapter. Without one, such an answer is an error.
+    ///
+    /// # Cost
+    /// One more LM call for each answer that cannot be read; [`crate::CallCounts::fallbacks`] counts them.
+    #[must_use]
+    pub fn with_fallback(mut self, adapter: Arc<dyn Adapter>) -> Self {
+        self.fallback = Some(adapter);
+        self
+    }
+
+    /// The same context, keeping its exchanges with models in `history`.
+    #[must_use]
+    pub fn with_history(mut self, history: History) -> Self {
+        self.history = Some(history);
         self
     }
 
@@ -131,6 +159,23 @@ impl Ctx {
         self.recorder.as_ref().map(|recorder| recorder.trace()).unwrap_or_default()
     }
 
+    /// Adds the calls of a run that had a trace of its own.
+    pub(crate) fn absorb(&self, trace: Trace) {
+        if let Some(recorder) = &self.recorder {
+            recorder.absorb(trace);
+        }
+    }
+
+    /// Which sample of every answer is asked for.
+    pub(crate) fn rollout(&self) -> u64 {
+        self.rollout
+    }
+
+    /// The settings of calls whose predictor leaves them open.
+    pub(crate) fn settings(&self) -> &LmSettings {
+        &self.settings
+    }
+
     /// The model.
     pub fn lm(&self) -> &Arc<dyn Lm> {
         &self.lm
@@ -152,7 +197,7 @@ impl Ctx {
     /// [`Error`]: a missing input, the model's error, or an answer that cannot be read.
     ///
     /// # Cost
-    /// One LM call.
+    /// One LM call; one more with a fall-back where the first answer cannot be read.
     ///
     /// Gives the outputs and the answer in which they stood.
     pub(crate) async fn call(
@@ -160,35 +205,71 @@ impl Ctx {
         predictor: &Predictor,
         inputs: Fields,
     ) -> Result<(Fields, Answer), Error> {
-        let spec = predictor.spec();
-        spec.check_inputs(&inputs)?;
+        predictor.spec().check_inputs(&inputs)?;
         let (name, params) = self.bindings.resolve(predictor)?;
         let place = self.recorder.as_ref().map(|recorder| recorder.begin());
-        let instruction = params.instruction.unwrap_or_else(|| spec.instruction());
-        let demos = params.demos.unwrap_or_default();
-        let adapter_error = |source| Error::Adapter { predictor: name.clone(), source };
-        let call = AdapterCall {
-            spec,
-            instruction: &instruction,
-            demos: &demos,
-            inputs: &inputs,
-            capabilities: self.lm.capabilities(),
-        };
-        let request = self.adapter.render(&call).map_err(adapter_error)?;
-        let settings = predictor.settings().or(&self.settings).or(&request.settings);
-        let request = request.with_settings(settings).with_rollout(self.rollout);
-        let answer = self.lm.generate(&request).await;
-        // A call that the run refused because it ends was not made.
-        if !answer.as_ref().is_err_and(LmError::is_stopped) {
-            self.meter.count(self.role, answer.as_ref().ok());
+        let ask = |adapter| self.ask(adapter, predictor, &name, &params, &inputs);
+        let (mut read, mut text) = ask(&*self.adapter).await?;
+        if let (Err(_), Some(fallback)) = (&read, &self.fallback) {
+            self.meter.count_fallback(self.role);
+            (read, text) = ask(&**fallback).await?;
         }
-        let text = answer?.text;
-        let outputs = self.adapter.parse(spec, &text).map_err(adapter_error)?;
+        let outputs = read.map_err(|source| Error::Adapter { predictor: name.clone(), source })?;
         if let (Some(recorder), Some(place)) = (&self.recorder, place) {
             let step = TraceStep { predictor: name.clone(), inputs, outputs: outputs.clone() };
             recorder.record(place, step);
         }
         Ok((outputs, Answer { predictor: name, text }))
+    }
+
+    /// One LM call through `adapter`: what was read, and the answer.
+    async fn ask(
+        &self,
+        adapter: &dyn Adapter,
+        predictor: &Predictor,
+        name: &PredictorName,
+        params: &PredictorParams,
+        inputs: &Fields,
+    ) -> Result<(Result<Fields, AdapterError>, String), Error> {
+        let spec = predictor.spec();
+        let instruction = params.instruction.clone().unwrap_or_else(|| spec.instruction());
+        let call = AdapterCall {
+            spec,
+            instruction: &instruction,
+            demos: params.demos.as_deref().unwrap_or_default(),
+            inputs,
+            capabilities: self.lm.capabilities(),
+        };
+        let request =
+            adapter.render(&call).map_err(|source| Error::Adapter { predictor: name.clone(), source })?;
+        let settings = predictor.settings().or(&self.settings).or(&request.settings);
+        let request = request.with_settings(settings).with_rollout(self.rollout);
+        if !call.capabilities.media && request.messages.iter().any(|message| message.media().next().is_some())
+        {
+            let detail = "this model takes text only, and the inputs hold media";
+            return Err(LmError::new(self.lm.model().clone(), LmErrorKind::InvalidRequest, detail).into());
+        }
+        let begun = Instant::now();
+        let answer = self.lm.generate(&request).await;
+        // A call that the run refused because it ends was not made.
+        if !answer.as_ref().is_err_and(LmError::is_stopped) {
+            self.meter.count(self.role, answer.as_ref().ok());
+        }
+        let asked = answer.map(|answer| (adapter.parse(spec, &answer.text), answer));
+        if let Some(history) = &self.history {
+            history.push(Exchange {
+                predictor: name.clone(),
+                role: self.role,
+                model: self.lm.model().clone(),
+                adapter: adapter.name(),
+                request: Arc::new(request),
+                answer: asked.as_ref().map(|(_, answer)| answer.clone()).map_err(Clone::clone),
+                outputs: asked.as_ref().ok().map(|(read, _)| read.clone()),
+                latency: begun.elapsed(),
+            });
+        }
+        let (read, answer) = asked?;
+        Ok((read, answer.text))
     }
 }
 

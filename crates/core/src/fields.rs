@@ -1,8 +1,7 @@
 //! Run-time fields: the values that flow between programs, prompts and data files.
 //!
-//! [`Fields`] is an ordered map from field names to JSON values; [`FieldType`] says which values a field takes;
-//! [`FieldValue`], [`IntoFields`] and [`FromFields`] connect both to Rust types. How a value is written into and
-//! read from a prompt is in [`crate::value`].
+//! [`Fields`] is an ordered map from field names to JSON values; [`IntoFields`] and [`FromFields`] connect it to Rust
+//! structs. Which values a single field takes is in [`crate::field_type`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,6 +9,8 @@ use std::fmt;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::field_type::{FieldValue, ValueError};
 
 /// An ordered map from field names to values.
 ///
@@ -113,176 +114,18 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Fields {
     }
 }
 
+impl<K: Into<String>, V: Into<Value>> Extend<(K, V)> for Fields {
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, iter: I) {
+        self.0.extend(iter.into_iter().map(|(name, value)| (name.into(), value.into())));
+    }
+}
+
 impl IntoIterator for Fields {
     type Item = (String, Value);
     type IntoIter = indexmap::map::IntoIter<String, Value>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
-    }
-}
-
-/// Which values a field takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum FieldType {
-    /// Any text.
-    Text,
-    /// A whole number of 64 bits.
-    Integer,
-    /// A finite number.
-    Float,
-    /// `true` or `false`.
-    Bool,
-    /// One of a closed set of labels, in the order given.
-    Label(Vec<String>),
-    /// A list of values of one type.
-    List(Box<FieldType>),
-    /// A value, or nothing.
-    Optional(Box<FieldType>),
-}
-
-impl fmt::Display for FieldType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text => f.write_str("text"),
-            Self::Integer => f.write_str("integer"),
-            Self::Float => f.write_str("number"),
-            Self::Bool => f.write_str("true or false"),
-            Self::Label(labels) => write!(f, "one of {}", labels.join(", ")),
-            Self::List(item) => write!(f, "list of {item}"),
-            Self::Optional(inner) => write!(f, "{inner}, or none"),
-        }
-    }
-}
-
-/// A Rust type that can be the type of a signature's field.
-///
-/// Implemented for text, whole and floating numbers, `bool`, `Vec<T>`, `Option<T>`, and by `#[derive(Label)]` for enums
-/// without data.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a field of a signature",
-    note = "fields are String, integers, floats, bool, Vec<T>, Option<T>, or an enum with #[derive(Label)]"
-)]
-pub trait FieldValue: Sized {
-    /// The run-time type.
-    fn field_type() -> FieldType;
-
-    /// The value as JSON.
-    fn into_value(self) -> Value;
-
-    /// The value from JSON.
-    ///
-    /// # Errors
-    /// [`ValueError`] when the JSON is of another type.
-    fn from_value(value: &Value) -> Result<Self, ValueError>;
-
-    /// The value of a field that is not there; `None` makes that an error.
-    fn when_missing() -> Option<Self> {
-        None
-    }
-}
-
-impl FieldValue for String {
-    fn field_type() -> FieldType {
-        FieldType::Text
-    }
-
-    fn into_value(self) -> Value {
-        Value::String(self)
-    }
-
-    fn from_value(value: &Value) -> Result<Self, ValueError> {
-        value.as_str().map(str::to_owned).ok_or_else(|| ValueError::new(&FieldType::Text, value))
-    }
-}
-
-impl FieldValue for bool {
-    fn field_type() -> FieldType {
-        FieldType::Bool
-    }
-
-    fn into_value(self) -> Value {
-        Value::Bool(self)
-    }
-
-    fn from_value(value: &Value) -> Result<Self, ValueError> {
-        value.as_bool().ok_or_else(|| ValueError::new(&FieldType::Bool, value))
-    }
-}
-
-macro_rules! integer_fields {
-    ($($ty:ty),*) => {$(
-        impl FieldValue for $ty {
-            fn field_type() -> FieldType {
-                FieldType::Integer
-            }
-
-            fn into_value(self) -> Value {
-                Value::from(self)
-            }
-
-            fn from_value(value: &Value) -> Result<Self, ValueError> {
-                let whole = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
-                whole
-                    .and_then(|number| Self::try_from(number).ok())
-                    .ok_or_else(|| ValueError::new(&FieldType::Integer, value))
-            }
-        }
-    )*};
-}
-integer_fields!(i8, i16, i32, i64, isize, u8, u16, u32, u64, usize);
-
-macro_rules! float_fields {
-    ($($ty:ty),*) => {$(
-        impl FieldValue for $ty {
-            fn field_type() -> FieldType {
-                FieldType::Float
-            }
-
-            fn into_value(self) -> Value {
-                Value::from(self)
-            }
-
-            fn from_value(value: &Value) -> Result<Self, ValueError> {
-                value.as_f64().map(|number| number as $ty).ok_or_else(|| ValueError::new(&FieldType::Float, value))
-            }
-        }
-    )*};
-}
-float_fields!(f32, f64);
-
-impl<T: FieldValue> FieldValue for Vec<T> {
-    fn field_type() -> FieldType {
-        FieldType::List(Box::new(T::field_type()))
-    }
-
-    fn into_value(self) -> Value {
-        Value::Array(self.into_iter().map(T::into_value).collect())
-    }
-
-    fn from_value(value: &Value) -> Result<Self, ValueError> {
-        let items = value.as_array().ok_or_else(|| ValueError::new(&Self::field_type(), value))?;
-        items.iter().map(T::from_value).collect()
-    }
-}
-
-impl<T: FieldValue> FieldValue for Option<T> {
-    fn field_type() -> FieldType {
-        FieldType::Optional(Box::new(T::field_type()))
-    }
-
-    fn into_value(self) -> Value {
-        self.map_or(Value::Null, T::into_value)
-    }
-
-    fn from_value(value: &Value) -> Result<Self, ValueError> {
-        if value.is_null() { Ok(None) } else { T::from_value(value).map(Some) }
-    }
-
-    fn when_missing() -> Option<Self> {
-        Some(None)
     }
 }
 
@@ -324,28 +167,6 @@ impl FromFields for Fields {
 impl IntoFields for BTreeMap<String, Value> {
     fn into_fields(self) -> Fields {
         self.into_iter().collect()
-    }
-}
-
-/// A JSON value that does not have the type expected.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected {expected}, found {found}")]
-pub struct ValueError {
-    /// The type expected, in words.
-    pub expected: String,
-    /// The value found, shortened to 80 characters.
-    pub found: String,
-}
-
-impl ValueError {
-    /// The error that `value` is not of type `expected`.
-    pub fn new(expected: &FieldType, value: &Value) -> Self {
-        Self::of_text(expected, &value.to_string())
-    }
-
-    /// The error that `text` does not read as `expected`.
-    pub fn of_text(expected: &FieldType, text: &str) -> Self {
-        Self { expected: expected.to_string(), found: shorten(text, 80) }
     }
 }
 

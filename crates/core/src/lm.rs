@@ -17,6 +17,8 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::media::Media;
+
 /// A language model that answers requests; implemented by providers and by the layers around them.
 ///
 /// # Cost
@@ -92,6 +94,9 @@ pub struct Capabilities {
     pub regex: bool,
     /// Honours [`OutputConstraint::JsonSchema`].
     pub json_schema: bool,
+    /// Takes [`Part::Media`]; which types of media is the model's matter.
+    #[serde(default)]
+    pub media: bool,
     /// Runs outside this machine: what is sent to it leaves the machine. An `Lm` of your own that asks a server sets it, or
     /// nobody is warned.
     pub remote: bool,
@@ -114,6 +119,13 @@ impl Capabilities {
     #[must_use]
     pub fn with_json_schema(mut self, yes: bool) -> Self {
         self.json_schema = yes;
+        self
+    }
+
+    /// The same, taking media.
+    #[must_use]
+    pub fn with_media(mut self, yes: bool) -> Self {
+        self.media = yes;
         self
     }
 
@@ -255,16 +267,41 @@ impl Message {
 
     /// The text of all text parts, concatenated.
     pub fn text(&self) -> String {
-        self.parts.iter().map(|Part::Text(text)| text.as_str()).collect()
+        self.texts().collect()
+    }
+
+    /// The text parts, in order.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Media(_) => None,
+        })
+    }
+
+    /// The media parts, in order.
+    pub fn media(&self) -> impl Iterator<Item = &Media> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Media(media) => Some(media),
+        })
+    }
+
+    /// The same message with media after its other parts.
+    #[must_use]
+    pub fn with_media(mut self, media: impl IntoIterator<Item = Media>) -> Self {
+        self.parts.extend(media.into_iter().map(Part::Media));
+        self
     }
 }
 
-/// A piece of a message. Media will be further variants.
+/// A piece of a message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// Plain text.
     Text(String),
+    /// An image, a sound or a document, for models with [`Capabilities::media`].
+    Media(Media),
 }
 
 /// What a completion must look like, from its first to its last character.

@@ -45,6 +45,8 @@ pub struct CallCounts {
     pub cached: u64,
     /// Of these, ended in an error of the model.
     pub failed: u64,
+    /// Of these, asked again in the fall-back form because the first answer could not be read.
+    pub fallbacks: u64,
     /// Tokens of the answers that were paid for.
     pub usage: Usage,
 }
@@ -77,6 +79,10 @@ impl Meter {
             Some(answer) if answer.cached => entry.cached += 1,
             Some(answer) => entry.usage += answer.usage,
         }
+    }
+
+    pub(crate) fn count_fallback(&self, role: CallRole) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(role).or_default().fallbacks += 1;
     }
 
     /// The counts so far, by role.

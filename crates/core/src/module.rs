@@ -92,6 +92,23 @@ impl<'a> Visitor<'a> {
         self.found.push(NamedPredictor { name: name.into(), predictor, frozen: self.frozen });
     }
 
+    /// Adds the predictors of a program whose type is not known, under the current path.
+    fn program(&mut self, program: &'a dyn Program) {
+        for named in program.predictors() {
+            let name = named.name.as_str();
+            let path = match (self.path.as_str(), name) {
+                ("", name) => name.to_owned(),
+                (path, "self") => path.to_owned(),
+                (path, name) if name.starts_with('[') => format!("{path}{name}"),
+                (path, name) => format!("{path}.{name}"),
+            };
+            let outer = (std::mem::replace(&mut self.path, path), self.frozen);
+            self.frozen |= named.frozen;
+            self.predictor(named.predictor);
+            (self.path, self.frozen) = outer;
+        }
+    }
+
     /// Visits a field under its name.
     pub fn field(&mut self, name: &str, value: &'a (impl Visit + ?Sized)) {
         let dot = if self.path.is_empty() { "" } else { "." };
@@ -121,6 +138,13 @@ impl<'a> Visitor<'a> {
 impl Visit for Predictor {
     fn visit<'a>(&'a self, visitor: &mut Visitor<'a>) {
         visitor.predictor(self);
+    }
+}
+
+/// A program behind a pointer shows its predictors under the names that it gives them.
+impl Visit for dyn Program {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a>) {
+        visitor.program(self);
     }
 }
 
@@ -198,6 +222,38 @@ impl<M: Module> Program for M {
         Module::source(self)
     }
 }
+
+/// Programs behind pointers are modules: of their own types where these are known, else on [`Fields`].
+macro_rules! pointers {
+    ($($pointer:ident),*) => {$(
+        impl<M: Module> Module for $pointer<M> {
+            type Input = M::Input;
+            type Output = M::Output;
+
+            async fn forward(&self, cx: &Ctx, input: M::Input) -> Result<M::Output, Error> {
+                Module::forward(&**self, cx, input).await
+            }
+
+            fn source(&self) -> Option<&str> {
+                Module::source(&**self)
+            }
+        }
+
+        impl Module for $pointer<dyn Program> {
+            type Input = Fields;
+            type Output = Fields;
+
+            async fn forward(&self, cx: &Ctx, input: Fields) -> Result<Fields, Error> {
+                Ok(Program::forward(&**self, cx, input).await?.outputs)
+            }
+
+            fn source(&self) -> Option<&str> {
+                Program::source(&**self)
+            }
+        }
+    )*};
+}
+pointers!(Box, Arc);
 
 /// What a program gave for one row.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

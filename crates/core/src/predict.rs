@@ -9,7 +9,8 @@ use std::sync::Arc;
 use crate::candidate::{Demo, PredictorParams};
 use crate::context::Ctx;
 use crate::error::Error;
-use crate::fields::{FieldType, Fields, FieldsError, FromFields, IntoFields};
+use crate::field_type::FieldType;
+use crate::fields::{Fields, FieldsError, FromFields, IntoFields};
 use crate::lm::LmSettings;
 use crate::module::{Module, Visit, Visitor};
 use crate::signature::{FieldSpec, Signature, SignatureSpec};
@@ -189,28 +190,35 @@ impl<S: Signature> Module for Predict<S> {
     }
 }
 
-/// The name of the output that [`ChainOfThought`] puts before the others.
+/// The name of the output that [`ChainOfThought`] puts before the others; `rationale` where an input has that name.
 pub const REASONING: &str = "reasoning";
 
 /// A predictor of signature `S` that writes its reasoning before the other outputs.
 #[derive(Debug)]
 pub struct ChainOfThought<S> {
     predictor: Predictor,
+    /// The name of the output that holds the reasoning.
+    reasoning: &'static str,
     signature: PhantomData<fn() -> S>,
 }
 
 impl<S: Signature> ChainOfThought<S> {
     /// A predictor with the signature's instruction and no demos.
     pub fn new() -> Self {
-        let reasoning = FieldSpec::new(REASONING, FieldType::Text).described("think step by step, briefly");
-        let spec = SignatureSpec::clone(S::spec()).with_first_output(reasoning);
-        Self { predictor: Predictor::new(spec), signature: PhantomData }
+        let spec = SignatureSpec::clone(S::spec());
+        // An output text of that name is the reasoning; anything else keeps the name for itself.
+        let other = |field: &&FieldSpec| spec.inputs().contains(field) || field.ty != FieldType::Text;
+        let taken = |name: &str| spec.fields().filter(other).any(|field| field.name == name);
+        let name = [REASONING, "rationale", "thoughts", "step_by_step"].into_iter().find(|name| !taken(name));
+        let reasoning = name.unwrap_or("reasoning_before_the_answer");
+        let field = FieldSpec::new(reasoning, FieldType::Text).described("think step by step, briefly");
+        Self { predictor: Predictor::new(spec.with_first_output(field)), reasoning, signature: PhantomData }
     }
 
     /// The same with demos of its own or with settings: change the predictor inside.
     #[must_use]
     pub fn map(self, change: impl FnOnce(Predictor) -> Predictor) -> Self {
-        Self { predictor: change(self.predictor), signature: PhantomData }
+        Self { predictor: change(self.predictor), ..self }
     }
 
     /// Asks the model once; the reasoning comes with the output.
@@ -222,7 +230,11 @@ impl<S: Signature> ChainOfThought<S> {
     /// One LM call.
     pub async fn call(&self, cx: &Ctx, input: S::Input) -> Result<Reasoned<S::Output>, Error> {
         let (outputs, answer) = cx.call(&self.predictor, input.into_fields()).await?;
-        Reasoned::from_fields(&outputs).map_err(|error| answer.unfit(error))
+        let reasoned = || {
+            let output = S::Output::from_fields(&outputs)?;
+            Ok(Reasoned { reasoning: outputs.typed(self.reasoning)?, output })
+        };
+        reasoned().map_err(|error| answer.unfit(error))
     }
 }
 

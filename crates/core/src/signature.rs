@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fields::{FieldType, Fields, FieldsError, FromFields, IntoFields, Nearest};
+use crate::field_type::FieldType;
+use crate::fields::{Fields, FieldsError, FromFields, IntoFields, Nearest};
 
 /// A task declared as a Rust type; made by `#[derive(Signature)]`.
 #[diagnostic::on_unimplemented(
@@ -112,7 +113,8 @@ impl SignatureSpec {
 
     /// A signature from its text form: fields `name` or `name: type`, separated by commas, inputs `->` outputs.
     ///
-    /// Types: `str`, `int`, `float`, `bool`, `list[T]`, `optional[T]`, `label[a, b, c]`; without one, `str`.
+    /// Types: `str`, `int`, `float`, `bool`, `list[T]`, `optional[T]` or `T | None`, `dict[str, T]`, `image`, `label[a, b, c]`
+    /// or `Literal["a", "b", "c"]`; without one, `str`. Case does not matter.
     ///
     /// # Errors
     /// [`SignatureError`] names the part that cannot be read.
@@ -244,24 +246,47 @@ fn parse_type(text: &str, depth: usize) -> Result<FieldType, SignatureError> {
     if depth > MAX_TYPE_DEPTH {
         return Err(unknown());
     }
-    let argument =
-        |head: &str| text.strip_prefix(head)?.trim().strip_prefix('[')?.strip_suffix(']').map(str::trim);
-    match text {
-        "str" | "text" => return Ok(FieldType::Text),
-        "int" => return Ok(FieldType::Integer),
-        "float" => return Ok(FieldType::Float),
-        "bool" => return Ok(FieldType::Bool),
-        _ => {}
+    let parse = |text: &str| parse_type(text.trim(), depth + 1);
+    // Python's spelling of an optional type.
+    if let Some((inner, nothing)) = text.rsplit_once('|') {
+        return match nothing.trim() {
+            "None" | "none" | "null" => Ok(FieldType::Optional(Box::new(parse(inner)?))),
+            _ => Err(unknown()),
+        };
     }
-    if let Some(item) = argument("list") {
-        return Ok(FieldType::List(Box::new(parse_type(item, depth + 1)?)));
+    let (head, arguments) = match text.split_once('[') {
+        None => (text, None),
+        Some((head, rest)) => (head.trim(), Some(rest.strip_suffix(']').ok_or_else(unknown)?)),
+    };
+    match (head.to_ascii_lowercase().as_str(), arguments) {
+        ("str" | "text" | "string", None) => Ok(FieldType::Text),
+        ("int" | "integer", None) => Ok(FieldType::Integer),
+        ("float" | "number", None) => Ok(FieldType::Float),
+        ("bool" | "boolean", None) => Ok(FieldType::Bool),
+        ("image" | "audio" | "document" | "media", None) => Ok(FieldType::Media),
+        ("list", None) => Ok(FieldType::List(Box::new(FieldType::Text))),
+        ("list", Some(item)) => Ok(FieldType::List(Box::new(parse(item)?))),
+        ("optional", Some(inner)) => Ok(FieldType::Optional(Box::new(parse(inner)?))),
+        ("dict" | "map", Some(item)) => match split_top_level(item).as_slice() {
+            [item] => Ok(FieldType::Map(Box::new(parse(item)?))),
+            [key, item] if matches!(key.trim(), "str" | "text" | "string") => {
+                Ok(FieldType::Map(Box::new(parse(item)?)))
+            }
+            _ => Err(unknown()),
+        },
+        ("label" | "literal", Some(labels)) => {
+            let labels: Vec<String> =
+                labels.split(',').map(|label| unquoted(label.trim()).to_owned()).collect();
+            if labels.iter().any(String::is_empty) { Err(unknown()) } else { Ok(FieldType::Label(labels)) }
+        }
+        _ => Err(unknown()),
     }
-    if let Some(inner) = argument("optional") {
-        return Ok(FieldType::Optional(Box::new(parse_type(inner, depth + 1)?)));
-    }
-    let labels = argument("label").ok_or_else(unknown)?;
-    let labels: Vec<String> = labels.split(',').map(|label| label.trim().to_owned()).collect();
-    if labels.iter().any(String::is_empty) { Err(unknown()) } else { Ok(FieldType::Label(labels)) }
+}
+
+/// `text` without the quotes around it.
+fn unquoted(text: &str) -> &str {
+    let inside = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    inside('"').or_else(|| inside('\'')).unwrap_or(text)
 }
 
 /// Splits at commas that stand outside of brackets.
@@ -308,7 +333,9 @@ pub enum SignatureError {
         name: String,
     },
     /// A type is not known.
-    #[error("unknown type `{text}`: use str, int, float, bool, list[T], optional[T] or label[a, b]")]
+    #[error(
+        "unknown type `{text}`: use str, int, float, bool, list[T], optional[T], dict[str, T], image or label[a, b]"
+    )]
     Type {
         /// The text of the type.
         text: String,
@@ -326,6 +353,17 @@ mod tests {
         let spec = SignatureSpec::parse("a, b: list[int] -> c: label[x, y z], d: optional[float]").unwrap();
         assert_eq!(spec.inputs()[1].ty, FieldType::List(Box::new(FieldType::Integer)));
         assert_eq!(spec.outputs()[0].ty, FieldType::Label(vec!["x".into(), "y z".into()]));
+        let typed =
+            |ty| SignatureSpec::parse(&format!("a -> b: {ty}")).map(|spec| spec.outputs()[0].ty.clone());
+        assert_eq!(typed("Literal['x', \"y z\"]").unwrap(), spec.outputs()[0].ty);
+        assert_eq!(
+            typed("dict[str, list[int]]").unwrap().to_string(),
+            "JSON object from names to list of integer"
+        );
+        assert_eq!(typed("list[float] | None").unwrap().to_string(), "list of number, or none");
+        assert!(
+            typed("int | str").is_err() && typed("dict[int, str]").is_err() && typed("list[int").is_err()
+        );
         assert_eq!(spec.summary(), "a, b: list of integer -> c: one of x, y z, d: number, or none");
     }
 

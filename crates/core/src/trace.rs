@@ -1,11 +1,13 @@
 //! Traces: what each predictor was given and answered during one run of a program.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::PredictorName;
 use crate::fields::Fields;
+use crate::value::format_value;
 
 /// One call of a predictor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,21 @@ impl Trace {
     }
 }
 
+/// A line for each call, and one for each of its fields.
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{}. {}", i + 1, step.predictor)?;
+            for (mark, fields) in [("<", &step.inputs), (">", &step.outputs)] {
+                for (name, value) in fields.iter() {
+                    writeln!(f, "   {mark} {name}: {}", format_value(value).replace('\n', "\n     "))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Where a run writes its trace; shared by the clones of one [`crate::Ctx`].
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
@@ -53,6 +70,13 @@ impl Recorder {
 
     pub(crate) fn record(&self, place: u64, step: TraceStep) {
         self.steps.lock().unwrap_or_else(PoisonError::into_inner).1.push((place, step));
+    }
+
+    /// Adds the calls of a run that was recorded elsewhere.
+    pub(crate) fn absorb(&self, trace: Trace) {
+        let place = self.begin();
+        let steps = trace.steps.into_iter().map(|step| (place, step));
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner).1.extend(steps);
     }
 
     pub(crate) fn trace(&self) -> Trace {

@@ -72,7 +72,8 @@
 //! | [`tpe`] | `teleprompt-tpe` | the Bayesian optimizer, usable alone |
 //!
 //! # Features
-//! `openai` (default): OpenAI's API through `async-openai`. `local`: the embedded model.
+//! `openai` (default): OpenAI's API through `async-openai`. `local`: the embedded model. `schemars`: fields of your own `serde`
+//! types, [`Json`](teleprompt_core::FieldType::Json).
 
 #[doc(inline)]
 pub use teleprompt_core::*;
@@ -99,8 +100,8 @@ pub mod lm {
 /// What most programs need, for `use teleprompt::prelude::*`.
 pub mod prelude {
     pub use teleprompt_core::{
-        Candidate, ChainOfThought, ChatAdapter, Ctx, Demo, Error, Evaluate, Example, Fields, Lm, Metric,
-        Module, PlainAdapter, Predict, Prediction, SavedProgram, Signature, metric,
+        Candidate, ChainOfThought, ChatAdapter, Ctx, Demo, Error, Evaluate, Example, Fields, JsonAdapter, Lm,
+        Metric, Module, PlainAdapter, Predict, Prediction, SavedProgram, Signature, metric,
     };
     pub use teleprompt_macros::{Label, Module, Signature, program_source};
     pub use teleprompt_miprov2::{Auto, Dataset, MiproV2, Optimized, StopSignal, Teacher};

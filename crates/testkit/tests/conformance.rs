@@ -5,7 +5,7 @@ use futures::executor::block_on;
 use futures::future::BoxFuture;
 use teleprompt_core::lm::{Capabilities, LmErrorKind, ModelId};
 use teleprompt_core::{
-    Adapter, AdapterCall, AdapterError, ChatAdapter, Fields, Lm, LmError, LmRequest, LmResponse,
+    Adapter, AdapterCall, AdapterError, ChatAdapter, Fields, JsonAdapter, Lm, LmError, LmRequest, LmResponse,
     PlainAdapter, SignatureSpec,
 };
 use teleprompt_testkit::{Fault, Faulty, ScriptedLm, When, conformance};
@@ -18,6 +18,11 @@ fn the_chat_adapter_keeps_the_laws() {
 #[test]
 fn the_plain_adapter_keeps_the_laws() {
     conformance::adapter(&PlainAdapter);
+}
+
+#[test]
+fn the_json_adapter_keeps_the_laws() {
+    conformance::adapter(&JsonAdapter);
 }
 
 /// A plain adapter with one thing done wrong.

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use futures::executor::block_on;
 use teleprompt_core::lm::{Capabilities, LmSettings};
 use teleprompt_core::{
-    Adapter, Candidate, ChatAdapter, Ctx, Demo, Evaluate, Evaluation, Example, Fields, PlainAdapter,
-    Predictor, SignatureSpec,
+    Adapter, Candidate, ChatAdapter, Ctx, Demo, Evaluate, Evaluation, Example, Fields, JsonAdapter,
+    PlainAdapter, Predictor, SignatureSpec,
 };
 use teleprompt_testkit::{Landscape, SimTask};
 
-fn adapters() -> [Arc<dyn Adapter>; 2] {
-    [Arc::new(ChatAdapter), Arc::new(PlainAdapter)]
+fn adapters() -> [Arc<dyn Adapter>; 3] {
+    [Arc::new(ChatAdapter), Arc::new(PlainAdapter), Arc::new(JsonAdapter)]
 }
 
 fn evaluate(

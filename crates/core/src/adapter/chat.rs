@@ -1,15 +1,18 @@
 //! The chat adapter: one `[[ ## field ## ]]` header line per field, a turn for each demo.
 //!
 //! The headers are the format that DSPy's chat adapter uses too, so that prompts written for one work on the other; the
-//! wording is our own.
+//! wording is our own. A header inside of a value is written with a backslash, `[[ \\## x ## ]]`, so that no text of a row or
+//! of a model can pass for a field.
 
 use std::fmt::Write as _;
 
-use super::{Adapter, AdapterCall, AdapterError, NOT_SUPPLIED, typed_outputs, usable};
-use crate::fields::{FieldType, Fields};
+use super::answer::{Form, Found, Section, read, same_name};
+use super::{Adapter, AdapterCall, AdapterError, NOT_SUPPLIED, usable, user_message};
+use crate::field_type::FieldType;
+use crate::fields::Fields;
 use crate::lm::{LmRequest, Message, OutputConstraint};
 use crate::signature::{FieldSpec, SignatureSpec};
-use crate::value::{escape, format_value, pattern};
+use crate::value::{escape, format_typed, pattern};
 
 const END: &str = "completed";
 
@@ -26,7 +29,8 @@ impl Adapter for ChatAdapter {
         let spec = call.spec;
         let mut messages = vec![Message::system(system_text(call))];
         for demo in usable(spec, call.demos) {
-            messages.push(Message::user(sections(spec.inputs(), &demo.fields, false)));
+            let inputs = sections(spec.inputs(), &demo.fields, false);
+            messages.push(user_message(spec, &demo.fields, inputs));
             messages.push(Message::assistant(self.format_outputs(spec, &demo.fields)));
         }
         let headers: Vec<String> =
@@ -36,13 +40,14 @@ impl Adapter for ChatAdapter {
             headers.join(", then "),
             header(END)
         );
-        messages.push(Message::user(format!("{}\n\n{ask}", sections(spec.inputs(), call.inputs, false))));
-        let constraint = call.capabilities.regex.then(|| OutputConstraint::Regex(answer_pattern(spec)));
-        Ok(LmRequest::new(messages).with_constraint(constraint))
+        let text = format!("{}\n\n{ask}", sections(spec.inputs(), call.inputs, false));
+        messages.push(user_message(spec, call.inputs, text));
+        let constraint = call.capabilities.regex.then(|| answer_pattern(spec)).flatten();
+        Ok(LmRequest::new(messages).with_constraint(constraint.map(OutputConstraint::Regex)))
     }
 
     fn parse(&self, spec: &SignatureSpec, completion: &str) -> Result<Fields, AdapterError> {
-        typed_outputs(spec, &split_sections(completion), completion)
+        read(Form::Chat, spec, completion)
     }
 
     fn format_outputs(&self, spec: &SignatureSpec, outputs: &Fields) -> String {
@@ -54,9 +59,10 @@ fn header(name: &str) -> String {
     format!("[[ ## {name} ## ]]")
 }
 
-fn system_text(call: &AdapterCall<'_>) -> String {
+/// The fields with their types and descriptions, a line each.
+pub(super) fn field_list(spec: &SignatureSpec) -> String {
     let mut text = String::new();
-    for (title, fields) in [("Input", call.spec.inputs()), ("Output", call.spec.outputs())] {
+    for (title, fields) in [("Input", spec.inputs()), ("Output", spec.outputs())] {
         let _ = writeln!(text, "{title} fields:");
         for (i, field) in fields.iter().enumerate() {
             let _ = write!(text, "{}. `{}`", i + 1, field.name);
@@ -69,6 +75,11 @@ fn system_text(call: &AdapterCall<'_>) -> String {
             text.push('\n');
         }
     }
+    text
+}
+
+fn system_text(call: &AdapterCall<'_>) -> String {
+    let mut text = field_list(call.spec);
     text.push_str("\nEvery exchange has this structure:\n\n");
     for field in call.spec.fields() {
         let _ = write!(text, "{}\n{{{}}}\n\n", header(&field.name), field.name);
@@ -77,10 +88,10 @@ fn system_text(call: &AdapterCall<'_>) -> String {
     text
 }
 
-fn sections(fields: &[FieldSpec], values: &Fields, fill: bool) -> String {
+pub(super) fn sections(fields: &[FieldSpec], values: &Fields, fill: bool) -> String {
     let written = fields.iter().filter_map(|field| {
         let value = match values.get(&field.name) {
-            Some(value) => format_value(value),
+            Some(value) => protect(&format_typed(&field.ty, value)),
             None if fill => NOT_SUPPLIED.to_owned(),
             None => return None,
         };
@@ -89,34 +100,37 @@ fn sections(fields: &[FieldSpec], values: &Fields, fill: bool) -> String {
     written.collect::<Vec<_>>().join("\n\n")
 }
 
-fn answer_pattern(spec: &SignatureSpec) -> String {
+fn answer_pattern(spec: &SignatureSpec) -> Option<String> {
     let mut out = String::new();
     for field in spec.outputs() {
-        let _ = write!(out, r"{}\n{}\n\n", escape(&header(&field.name)), pattern(&field.ty));
+        let _ = write!(out, r"{}\n{}\n\n", escape(&header(&field.name)), pattern(&field.ty)?);
     }
-    out + &escape(&header(END))
+    Some(out + &escape(&header(END)))
 }
 
 /// The sections of an answer: text from one header to the next. A header may stand anywhere in a line, with or without
-/// spaces inside; the first of two same headers wins.
-fn split_sections(text: &str) -> Vec<(String, String)> {
-    let mut sections: Vec<(String, String)> = Vec::new();
-    let mut open: Option<(String, usize)> = None;
+/// spaces inside, in bold or as a heading; the first of two same headers wins.
+pub(super) fn sections_of(text: &str) -> Vec<Section> {
+    let mut sections: Vec<Section> = Vec::new();
+    let mut open: Option<(&str, usize)> = None;
     let mut at = 0;
-    let mut close = |open: Option<(String, usize)>, end: usize| {
+    let mut close = |open: Option<(&str, usize)>, end: usize| {
         if let Some((name, start)) = open
-            && sections.iter().all(|(known, _)| *known != name)
+            && sections.iter().all(|(known, _)| !same_name(known, name))
         {
-            sections.push((name, text[start..end].trim().to_owned()));
+            sections.push((name.to_owned(), Found::Text(unprotect(text[start..end].trim()))));
         }
     };
     while let Some(found) = text[at..].find("[[") {
         let start = at + found;
         match read_header(&text[start..]) {
             Some((name, length)) => {
-                close(open.take(), start);
+                let marks = markup_before(&text[at..start]);
+                close(open.take(), start - marks.len());
                 at = start + length;
-                open = Some((name.to_owned(), at));
+                let after = &text[at..];
+                at += after.len() - after.trim_start_matches(|c| marks.contains(c) && c != ' ').len();
+                open = Some((name, at));
             }
             None => at = start + 2,
         }
@@ -125,13 +139,49 @@ fn split_sections(text: &str) -> Vec<(String, String)> {
     sections
 }
 
+/// The marks of bold, code, headings or lists at the end of `text`, where nothing else stands on its last line.
+fn markup_before(text: &str) -> &str {
+    let line = &text[text.rfind('\n').map_or(0, |end| end + 1)..];
+    if line.chars().all(|c| " \t*_`#>-".contains(c)) { line } else { "" }
+}
+
 /// A header at the start of `text`: its name and its length in bytes.
 fn read_header(text: &str) -> Option<(&str, usize)> {
-    let inner = text.strip_prefix("[[")?.trim_start().strip_prefix("##")?.trim_start();
-    let name_end = inner.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(inner.len());
-    let (name, rest) = inner.split_at(name_end);
-    let rest = rest.trim_start().strip_prefix("##")?.trim_start().strip_prefix("]]")?;
-    (!name.is_empty()).then_some((name, text.len() - rest.len()))
+    let inner = text.strip_prefix("[[")?.trim_start().strip_prefix("##")?;
+    let (name, rest) = inner.split_once("##")?;
+    let rest = rest.trim_start().strip_prefix("]]")?;
+    let named = !name.trim().is_empty() && !name.contains(['[', ']', '\n']);
+    named.then_some((name.trim(), text.len() - rest.len()))
+}
+
+/// `text` with one more backslash in each `[[ ## `.
+fn protect(text: &str) -> String {
+    rewrite_marks(text, |slashes| format!("{slashes}\\"))
+}
+
+/// The reverse of [`protect`].
+fn unprotect(text: &str) -> String {
+    rewrite_marks(text, |slashes| slashes.strip_suffix('\\').unwrap_or(slashes).to_owned())
+}
+
+/// Rewrites the backslashes between `[[` and `##` where nothing but space and backslashes stands there.
+fn rewrite_marks(text: &str, rewrite: impl Fn(&str) -> String) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("[[") {
+        let (before, after) = rest.split_at(at + 2);
+        out.push_str(before);
+        let inner = after.trim_start();
+        let slashes = &inner[..inner.len() - inner.trim_start_matches('\\').len()];
+        if inner[slashes.len()..].starts_with("##") {
+            out.push_str(&after[..after.len() - inner.len()]);
+            out.push_str(&rewrite(slashes));
+            rest = &inner[slashes.len()..];
+        } else {
+            rest = after;
+        }
+    }
+    out + rest
 }
 
 #[cfg(test)]

@@ -2,18 +2,31 @@
 //!
 //! An adapter is pure and synchronous: the same call gives the same request, byte for byte. Its two directions meet in one
 //! law, tested for every adapter: `parse(spec, format_outputs(spec, x)) == x`.
+//!
+//! ```text
+//!   chat    [[ ## team ## ]] + value      sections for models that follow forms; DSPy's headers
+//!   plain   Team: value                   the form that small models handle best
+//!   json    {"team": "value"}             native structured output where the model has it
+//! ```
+//!
+//! Models mix the forms up. What does not read in the adapter's own form is read in the others (`answer`), before a call is
+//! lost.
 
+mod answer;
 mod chat;
+mod json;
 mod plain;
 
 pub use chat::ChatAdapter;
+pub use json::JsonAdapter;
 pub use plain::PlainAdapter;
 
 use crate::candidate::Demo;
-use crate::fields::{Fields, Nearest, ValueError, shorten};
-use crate::lm::{Capabilities, LmRequest};
+use crate::field_type::ValueError;
+use crate::fields::{Fields, Nearest, shorten};
+use crate::lm::{Capabilities, LmRequest, Message};
+use crate::media::media_in;
 use crate::signature::SignatureSpec;
-use crate::value::parse_value;
 
 /// Everything a prompt is rendered from.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +67,7 @@ impl<'a> AdapterCall<'a> {
 
 /// Turns calls into requests and answers into fields.
 pub trait Adapter: Send + Sync {
-    /// The name, for reports: `chat`, `plain`.
+    /// The name, for reports: `chat`, `plain`, `json`.
     fn name(&self) -> &'static str;
 
     /// The request for a call.
@@ -108,29 +121,6 @@ impl AdapterError {
     }
 }
 
-/// Reads the values of all output fields from the sections found in an answer.
-fn typed_outputs(
-    spec: &SignatureSpec,
-    sections: &[(String, String)],
-    completion: &str,
-) -> Result<Fields, AdapterError> {
-    let mut outputs = Fields::new();
-    for field in spec.outputs() {
-        let answer = || completion.to_owned();
-        let Some((_, text)) = sections.iter().find(|(name, _)| *name == field.name) else {
-            let nearest = Nearest::to(&field.name, sections.iter().map(|(name, _)| name.as_str()));
-            return Err(AdapterError::Missing { field: field.name.clone(), nearest, answer: answer() });
-        };
-        let value = parse_value(&field.ty, text).map_err(|source| AdapterError::Value {
-            field: field.name.clone(),
-            source,
-            answer: answer(),
-        })?;
-        outputs.insert(field.name.clone(), value);
-    }
-    Ok(outputs)
-}
-
 /// The demos that can be shown: with at least one input and one output of the signature.
 fn usable<'a>(spec: &'a SignatureSpec, demos: &'a [Demo]) -> impl Iterator<Item = &'a Demo> {
     demos.iter().filter(|demo| {
@@ -139,6 +129,12 @@ fn usable<'a>(spec: &'a SignatureSpec, demos: &'a [Demo]) -> impl Iterator<Item 
         };
         has(spec.inputs()) && has(spec.outputs())
     })
+}
+
+/// A user message of `text`, with the media among the inputs after it.
+fn user_message(spec: &SignatureSpec, inputs: &Fields, text: String) -> Message {
+    let media = spec.inputs().iter().filter_map(|field| Some(media_in(&field.ty, inputs.get(&field.name)?)));
+    Message::user(text).with_media(media.flatten())
 }
 
 /// Written for an output that a demo does not have, such as the reasoning of a labeled row.

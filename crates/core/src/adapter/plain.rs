@@ -1,14 +1,17 @@
 //! The plain adapter: `Field: value` lines, a turn for each demo.
 //!
 //! Where the model can be held to a regular expression, the whole answer is: its field names and the form of every value.
+//! A line of a value that would read as the beginning of a field is written with a backslash before it.
 
 use std::fmt::Write as _;
 
-use super::{Adapter, AdapterCall, AdapterError, NOT_SUPPLIED, typed_outputs, usable};
-use crate::fields::{FieldType, Fields};
+use super::answer::{Form, Found, Section, read};
+use super::{Adapter, AdapterCall, AdapterError, NOT_SUPPLIED, usable, user_message};
+use crate::field_type::FieldType;
+use crate::fields::Fields;
 use crate::lm::{LmRequest, Message, OutputConstraint};
 use crate::signature::{FieldSpec, SignatureSpec};
-use crate::value::{escape, format_value, pattern};
+use crate::value::{escape, format_typed, pattern};
 
 /// `Field: value` lines, a turn for each demo: the form that small models handle best.
 ///
@@ -31,38 +34,22 @@ impl Adapter for PlainAdapter {
     fn render(&self, call: &AdapterCall<'_>) -> Result<LmRequest, AdapterError> {
         let mut messages = vec![Message::system(system_text(call))];
         for demo in usable(call.spec, call.demos) {
-            messages.push(Message::user(lines(call.spec.inputs(), &demo.fields, false)));
-            messages.push(Message::assistant(lines(call.spec.outputs(), &demo.fields, true)));
+            let inputs = lines(call.spec, call.spec.inputs(), &demo.fields, false);
+            messages.push(user_message(call.spec, &demo.fields, inputs));
+            messages.push(Message::assistant(lines(call.spec, call.spec.outputs(), &demo.fields, true)));
         }
-        messages.push(Message::user(lines(call.spec.inputs(), call.inputs, false)));
-        let constraint = call.capabilities.regex.then(|| OutputConstraint::Regex(answer_pattern(call.spec)));
-        Ok(LmRequest::new(messages).with_constraint(constraint))
+        let text = lines(call.spec, call.spec.inputs(), call.inputs, false);
+        messages.push(user_message(call.spec, call.inputs, text));
+        let constraint = call.capabilities.regex.then(|| answer_pattern(call.spec)).flatten();
+        Ok(LmRequest::new(messages).with_constraint(constraint.map(OutputConstraint::Regex)))
     }
 
     fn parse(&self, spec: &SignatureSpec, completion: &str) -> Result<Fields, AdapterError> {
-        let mut sections: Vec<(String, String)> = Vec::new();
-        let mut current: Option<usize> = None;
-        for line in completion.lines() {
-            if let Some((field, rest)) = header(spec, line) {
-                current = sections.iter().all(|(name, _)| *name != field.name).then(|| {
-                    sections.push((field.name.clone(), rest.to_owned()));
-                    sections.len() - 1
-                });
-            } else if let Some(open) = current {
-                let text = &mut sections[open].1;
-                text.push('\n');
-                text.push_str(line);
-            }
-        }
-        // A model that leaves out the only field's name has still answered.
-        if sections.is_empty() && spec.outputs().len() == 1 && !completion.trim().is_empty() {
-            sections.push((spec.outputs()[0].name.clone(), completion.to_owned()));
-        }
-        typed_outputs(spec, &sections, completion)
+        read(Form::Plain, spec, completion)
     }
 
     fn format_outputs(&self, spec: &SignatureSpec, outputs: &Fields) -> String {
-        lines(spec.outputs(), outputs, true)
+        lines(spec, spec.outputs(), outputs, true)
     }
 }
 
@@ -89,11 +76,11 @@ fn system_text(call: &AdapterCall<'_>) -> String {
 }
 
 /// `Prefix: value` for each field; a missing value is left out, or named as missing where `fill`.
-fn lines(fields: &[FieldSpec], values: &Fields, fill: bool) -> String {
+fn lines(spec: &SignatureSpec, fields: &[FieldSpec], values: &Fields, fill: bool) -> String {
     let mut out = String::new();
     for field in fields {
         let value = match values.get(&field.name) {
-            Some(value) => format_value(value),
+            Some(value) => protect(spec, &format_typed(&field.ty, value)),
             None if fill => NOT_SUPPLIED.to_owned(),
             None => continue,
         };
@@ -103,22 +90,68 @@ fn lines(fields: &[FieldSpec], values: &Fields, fill: bool) -> String {
     out
 }
 
-/// The output field that a line begins, and what follows its colon. Case, bold and list marks do not matter.
-fn header<'a, 'b>(spec: &'a SignatureSpec, line: &'b str) -> Option<(&'a FieldSpec, &'b str)> {
-    let (head, rest) = line.split_once(':')?;
-    let head = head.trim_matches(|c: char| c.is_whitespace() || "*_#->`".contains(c));
-    let same = |name: &str| head.eq_ignore_ascii_case(name);
-    let field = spec.outputs().iter().find(|field| same(&field.prefix) || same(&field.name))?;
-    Some((field, rest.trim_start_matches(['*', '_', '`']).trim()))
+/// The fields of an answer: from a line that begins with a field's name to the next such line. The first of two same names
+/// wins.
+pub(super) fn sections_of(spec: &SignatureSpec, text: &str) -> Vec<Section> {
+    let mut sections: Vec<(&FieldSpec, String)> = Vec::new();
+    let mut current: Option<usize> = None;
+    for line in text.lines() {
+        if let Some((field, rest)) = header(spec, line) {
+            current = sections.iter().all(|(known, _)| known.name != field.name).then(|| {
+                sections.push((field, rest.to_owned()));
+                sections.len() - 1
+            });
+        } else if let Some(open) = current {
+            let text = &mut sections[open].1;
+            text.push('\n');
+            text.push_str(if is_protected(spec, line) { &line[1..] } else { line });
+        }
+    }
+    sections.into_iter().map(|(field, text)| (field.name.clone(), Found::Text(text))).collect()
 }
 
-fn answer_pattern(spec: &SignatureSpec) -> String {
-    let parts: Vec<String> = spec
+/// The output field that a line begins, and what follows its colon: as the form writes it, else in another case, in bold, as
+/// a heading or in a list.
+fn header<'a, 'b>(spec: &'a SignatureSpec, line: &'b str) -> Option<(&'a FieldSpec, &'b str)> {
+    let exact = spec.outputs().iter().filter_map(|field| {
+        let rest = line.strip_prefix(field.prefix.as_str())?.strip_prefix(':')?;
+        Some((field, rest.strip_prefix(' ').unwrap_or(rest)))
+    });
+    // A prefix may begin another one: the longest is meant.
+    if let Some(found) = exact.max_by_key(|(field, _)| field.prefix.len()) {
+        return Some(found);
+    }
+    let (head, rest) = line.split_once(':')?;
+    let head = head.trim();
+    let bare = head.trim_matches(|c: char| c.is_whitespace() || "*_#->`•".contains(c));
+    let mut named = spec.outputs().iter().filter(|field| {
+        [&field.prefix, &field.name].iter().any(|name| bare.to_lowercase() == name.to_lowercase())
+    });
+    let field = named.next().filter(|_| named.next().is_none())?;
+    // What is opened before the name may be closed behind the colon: `**Team:** billing`.
+    let opened = |c: char| "*_`".contains(c) && head.starts_with(c);
+    Some((field, rest.trim_start_matches(opened).trim_start()))
+}
+
+/// `text` with a backslash before each further line that would read as the beginning of a field.
+fn protect(spec: &SignatureSpec, text: &str) -> String {
+    let lines = text.split('\n').enumerate().map(|(i, line)| {
+        let begins_field = i > 0 && header(spec, line.trim_start_matches('\\')).is_some();
+        if begins_field { format!("\\{line}") } else { line.to_owned() }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn is_protected(spec: &SignatureSpec, line: &str) -> bool {
+    line.starts_with('\\') && header(spec, line.trim_start_matches('\\')).is_some()
+}
+
+fn answer_pattern(spec: &SignatureSpec) -> Option<String> {
+    let parts = spec
         .outputs()
         .iter()
-        .map(|field| format!("{}: {}", escape(&field.prefix), pattern(&field.ty)))
-        .collect();
-    parts.join(r"\n")
+        .map(|field| Some(format!("{}: {}", escape(&field.prefix), pattern(&field.ty)?)));
+    Some(parts.collect::<Option<Vec<_>>>()?.join(r"\n"))
 }
 
 #[cfg(test)]

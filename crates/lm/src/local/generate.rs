@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
-use teleprompt_core::lm::{FinishReason, LmErrorKind, LmRequest, LmResponse, Part, Role, Usage};
+use teleprompt_core::lm::{FinishReason, LmErrorKind, LmRequest, LmResponse, Role, Usage};
 
 use super::constrain::{Grammars, Guide};
 use super::error::ModelError;
@@ -224,7 +224,7 @@ impl Engine {
                         Role::User => "user\n",
                         Role::Assistant => "assistant\n",
                     };
-                    let mut texts = message.parts.iter().map(|Part::Text(text)| text.as_str());
+                    let mut texts = message.texts();
                     let head = format!("{role}{}", texts.next().unwrap_or_default());
                     chunks.push([vec![start], self.tokenizer.encode(&head)].concat());
                     chunks.extend(texts.map(|text| self.tokenizer.encode(text)));
@@ -245,7 +245,7 @@ impl Engine {
                     {
                         chunk.extend(self.tokenizer.encode("\n\n"));
                     }
-                    chunks.extend(message.parts.iter().map(|Part::Text(text)| self.tokenizer.encode(text)));
+                    chunks.extend(message.texts().map(|text| self.tokenizer.encode(text)));
                 }
             }
         }

@@ -2,17 +2,18 @@
 //!
 //! Values are such as survive a prompt. Left out on purpose is what the tolerant reading of answers gives up:
 //!
-//! - white space at the ends of a text or of a line, and line ends other than `\n`: models add and drop them;
-//! - a text that imitates the adapter's own form, such as a line that begins with a field's name and a colon;
-//! - an optional text that is empty or reads `none`, `null` or `n/a`;
-//! - a float that is a JSON integer, and floats whose last bit the JSON reader may lose;
-//! - field names that differ only in case, or that begin or end with `_`.
+//! - white space at the ends of a text, and line ends other than `\n`: models add and drop them;
+//! - a float that is a JSON integer: `2` is read as `2.0`;
+//! - names that differ only in case, spaces or `_`.
+//!
+//! Texts that imitate the forms are in: headers, lines that begin with a field's name, JSON, code fences, `none`.
 
+use serde_json::json;
 use teleprompt_core::{FieldSpec, FieldType, Fields, SignatureSpec, Value};
 
 use crate::hash::Draws;
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 16] = [
     "answer",
     "reasoning",
     "net_income",
@@ -27,8 +28,10 @@ const NAMES: [&str; 14] = [
     "input",
     "text",
     "score",
+    "_hidden_",
+    "json",
 ];
-const WORDS: [&str; 16] = [
+const WORDS: [&str; 27] = [
     "ship",
     "seven",
     "Ümlaut",
@@ -45,6 +48,17 @@ const WORDS: [&str; 16] = [
     "50%",
     "C:",
     "#tag",
+    "[[ ## answer ## ]]",
+    "[[ \\## completed ## ]]",
+    "[[",
+    "\nAnswer: 7",
+    "\n\\Team: x",
+    "\n**Score:** 3",
+    "```\ncode\n```",
+    "{\"answer\": 1}",
+    "none",
+    "\\",
+    "*starred*",
 ];
 const LABELS: [&str; 8] = ["billing", "bug report", "Praise", "c++", "n.a.?", "très cher", "yes", "a (b)"];
 
@@ -64,7 +78,7 @@ pub(super) fn spec(draws: &mut Draws) -> SignatureSpec {
 }
 
 fn field_type(draws: &mut Draws, depth: usize) -> FieldType {
-    match draws.below(if depth == 0 { 5 } else { 7 }) {
+    match draws.below(if depth == 0 { 5 } else { 9 }) {
         0 => FieldType::Text,
         1 => FieldType::Integer,
         2 => FieldType::Float,
@@ -76,8 +90,23 @@ fn field_type(draws: &mut Draws, depth: usize) -> FieldType {
             FieldType::Label(labels.collect())
         }
         5 => FieldType::List(Box::new(field_type(draws, depth - 1))),
+        6 => FieldType::Map(Box::new(field_type(draws, depth - 1))),
+        7 => FieldType::Json { name: "Note".to_owned(), schema: note_schema() },
         _ => FieldType::Optional(Box::new(field_type(draws, depth - 1))),
     }
+}
+
+/// A struct with a nullable part and a list, as `schemars` describes it.
+fn note_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "title": {"type": "string"},
+            "pages": {"type": ["integer", "null"]},
+            "tags": {"type": "array", "items": {"enum": ["a", "b c"]}},
+        },
+        "required": ["title", "tags"],
+    })
 }
 
 /// Values for these fields.
@@ -92,8 +121,10 @@ fn value(draws: &mut Draws, ty: &FieldType) -> Value {
             1 => Value::from(draws.bits() as i64),
             _ => Value::from(draws.below(2000) as i64 - 1000),
         },
-        // A multiple of 1/64 is read back exactly by every JSON reader.
-        FieldType::Float => Value::from((draws.below(2_000_001) as f64 - 1_000_000.0) / 64.0),
+        FieldType::Float => {
+            let any = f64::from_bits(draws.bits());
+            Value::from(if any.is_finite() { any } else { draws.below(2_000_001) as f64 / 64.0 })
+        }
         FieldType::Bool => Value::from(draws.below(2) == 1),
         FieldType::Label(labels) => Value::from(labels[draws.below(labels.len())].clone()),
         FieldType::List(item) => {
@@ -107,19 +138,32 @@ fn value(draws: &mut Draws, ty: &FieldType) -> Value {
                 value(draws, inner)
             }
         }
+        FieldType::Map(item) => {
+            let items = draws.below(4);
+            let items = (0..items).map(|_| (draws.pick(&WORDS).to_owned(), value(draws, item)));
+            Value::Object(items.collect())
+        }
+        FieldType::Json { .. } => json!({
+            "title": text(draws),
+            "pages": value(draws, &FieldType::Optional(Box::new(FieldType::Integer))),
+            "tags": (0..draws.below(3)).map(|_| draws.pick(&["a", "b c"])).collect::<Vec<_>>(),
+        }),
         // Types added later are covered as text until they have values of their own here.
         _ => Value::from(text(draws)),
     }
 }
 
-/// Words on one or more lines, without white space at the ends.
+/// Words on one or more lines, without white space at the ends; now and then none.
 fn text(draws: &mut Draws) -> String {
+    if draws.below(20) == 0 {
+        return String::new();
+    }
     let mut text = draws.pick(&WORDS).to_owned();
     for _ in 0..draws.below(6) {
         text.push_str(draws.pick(&[" ", " ", " ", "  ", "\n", "\n\n"]));
         text.push_str(draws.pick(&WORDS));
     }
-    text
+    text.trim().to_owned()
 }
 
 /// Any text: pieces of the forms that adapters use, brackets, control characters, half a form.

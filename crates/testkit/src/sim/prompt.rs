@@ -1,15 +1,16 @@
 //! Reading a prompt back: which outputs are asked for, in which form, and what stands in it.
 //!
-//! The forms are those of the adapters in `teleprompt-core`. A prompt in neither form asks for free text.
+//! The forms are those of the adapters in `teleprompt-core`. A prompt in none of them asks for free text.
 
 use teleprompt_core::lm::{Message, Role};
-use teleprompt_core::{Adapter, ChatAdapter, LmRequest, PlainAdapter};
+use teleprompt_core::{Adapter, ChatAdapter, JsonAdapter, LmRequest, PlainAdapter};
 
 /// The form of a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Chat,
     Plain,
+    Json,
 }
 
 impl Form {
@@ -17,6 +18,7 @@ impl Form {
         match self {
             Self::Chat => &ChatAdapter,
             Self::Plain => &PlainAdapter,
+            Self::Json => &JsonAdapter,
         }
     }
 }
@@ -49,7 +51,9 @@ impl Wanted {
     }
 }
 
-const CHAT_TASK: &str = "[[ ## completed ## ]]\n\nYour task: ";
+const TASK: &str = "\n\nYour task: ";
+const CHAT_END: &str = "[[ ## completed ## ]]";
+const JSON_SHAPE: &str = "\nEvery answer is one JSON object of this shape:\n\n";
 const CHAT_OUTPUTS: &str = "Output fields:\n";
 const PLAIN_OUTPUTS: &str = "\n\nAnswer with:\n";
 
@@ -57,7 +61,7 @@ const PLAIN_OUTPUTS: &str = "\n\nAnswer with:\n";
 pub(super) fn read(request: &LmRequest) -> Option<Prompt> {
     let system: String =
         request.messages.iter().filter(|message| message.role == Role::System).map(Message::text).collect();
-    let (form, instruction, wanted) = read_chat(&system).or_else(|| read_plain(&system))?;
+    let (form, instruction, wanted) = read_listed(&system).or_else(|| read_plain(&system))?;
     let turns: Vec<&Message> =
         request.messages.iter().filter(|message| message.role != Role::System).collect();
     let (last, before) = turns.split_last()?;
@@ -70,8 +74,16 @@ pub(super) fn read(request: &LmRequest) -> Option<Prompt> {
     Some(Prompt { form, instruction, wanted, demos: demos.collect(), last: last.text() })
 }
 
-fn read_chat(system: &str) -> Option<(Form, String, Vec<Wanted>)> {
-    let (head, instruction) = system.split_once(CHAT_TASK)?;
+/// The chat and the JSON form, which list the fields alike.
+fn read_listed(system: &str) -> Option<(Form, String, Vec<Wanted>)> {
+    let (head, instruction) = system.split_once(TASK)?;
+    let form = if head.ends_with(CHAT_END) {
+        Form::Chat
+    } else if head.contains(JSON_SHAPE) {
+        Form::Json
+    } else {
+        return None;
+    };
     let (_, outputs) = head.split_once(CHAT_OUTPUTS)?;
     let lines = outputs.lines().take_while(|line| !line.is_empty());
     let wanted = lines.filter_map(|line| {
@@ -79,7 +91,7 @@ fn read_chat(system: &str) -> Option<(Form, String, Vec<Wanted>)> {
         let (name, about) = rest.split_once('`')?;
         Some(Wanted { name: name.to_owned(), about: about.to_owned() })
     });
-    Some((Form::Chat, instruction.trim().to_owned(), wanted.collect()))
+    Some((form, instruction.trim().to_owned(), wanted.collect()))
 }
 
 fn read_plain(system: &str) -> Option<(Form, String, Vec<Wanted>)> {
@@ -108,12 +120,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prompts_are_read_in_both_forms() {
+    fn prompts_are_read_in_every_form() {
         let spec = SignatureSpec::parse("question -> net_income: int, mood: label[good, bad]").unwrap();
         let inputs = Fields::new().with("question", "Case 7: how?");
         let demos = [Demo::labeled(Fields::new().with("question", "Case 3: how?").with("mood", "bad"))];
         let call = AdapterCall::new(&spec, "Say it.\n\nIn a word.", &inputs).with_demos(&demos);
-        for form in [Form::Chat, Form::Plain] {
+        for form in [Form::Chat, Form::Plain, Form::Json] {
             let prompt = read(&form.adapter().render(&call).unwrap()).unwrap();
             assert_eq!((prompt.form, prompt.instruction.as_str()), (form, "Say it.\n\nIn a word."));
             assert!(prompt.wanted[0].is("net_income") && prompt.wanted[1].is("mood"));
