@@ -62,6 +62,7 @@ pub struct Predictor {
     spec: Arc<SignatureSpec>,
     params: PredictorParams,
     settings: LmSettings,
+    dspy_holder: Option<&'static str>,
 }
 
 impl Clone for Predictor {
@@ -71,6 +72,7 @@ impl Clone for Predictor {
             spec: self.spec.clone(),
             params: self.params.clone(),
             settings: self.settings.clone(),
+            dspy_holder: self.dspy_holder,
         }
     }
 }
@@ -83,6 +85,7 @@ impl Predictor {
             spec: spec.into(),
             params: PredictorParams::default(),
             settings: LmSettings::default(),
+            dspy_holder: None,
         }
     }
 
@@ -118,6 +121,11 @@ impl Predictor {
     /// The settings of its calls; what they leave open comes from the context.
     pub fn settings(&self) -> &LmSettings {
         &self.settings
+    }
+
+    /// The last part of its path in DSPy's files, where DSPy's counterpart holds its predictor under a name of its own.
+    pub(crate) fn dspy_holder(&self) -> Option<&'static str> {
+        self.dspy_holder
     }
 
     /// Asks the model once; the outputs hold every output field of the signature, of its type.
@@ -204,7 +212,8 @@ impl<S: Signature> ChainOfThought<S> {
     pub fn new() -> Self {
         let reasoning = FieldSpec::new(REASONING, FieldType::Text).described("think step by step, briefly");
         let spec = SignatureSpec::clone(S::spec()).with_first_output(reasoning);
-        Self { predictor: Predictor::new(spec), signature: PhantomData }
+        let predictor = Predictor { dspy_holder: Some("predict"), ..Predictor::new(spec) };
+        Self { predictor, signature: PhantomData }
     }
 
     /// The same with demos of its own or with settings: change the predictor inside.
