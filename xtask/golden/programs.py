@@ -1,7 +1,8 @@
 """The programs of the golden files, as DSPy has them, and what is checked about files that Rust wrote.
 
-    python programs.py FOLDER           writes FOLDER/dspy/*.json, then loads FOLDER/ours/*.json
-    python programs.py FOLDER --check   writes nothing: FOLDER/dspy must hold what DSPy writes now
+    python programs.py FOLDER make       writes FOLDER/dspy/*.json
+    python programs.py FOLDER compare    FOLDER/dspy/*.json must be what DSPy writes now
+    python programs.py FOLDER load       FOLDER/ours/*.json must be loaded with the instructions and demos of the cases
 
 `FOLDER/cases.json` says which instructions and demos each program has; the Rust test reads the same file. No model is asked and
 nothing is fetched.
@@ -157,18 +158,19 @@ def verify(path, program, states):
         assert all(line.strip() in text for line in lines), f"{subject}: the instructions are not in the prompt"
 
 
-def main():
-    folder, check = Path(sys.argv[1]), "--check" in sys.argv[2:]
-    cases = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
-    if check:
-        with tempfile.TemporaryDirectory() as fresh:
-            make(Path(fresh), cases)
-            stale = compare(folder / "dspy", Path(fresh))
-            if stale:
-                sys.exit(f"DSPy {dspy.__version__} writes other files now: {', '.join(stale)}; run `cargo xtask golden`")
-    else:
-        make(folder / "dspy", cases)
+def make_theirs(folder, cases):
+    make(folder / "dspy", cases)
 
+
+def verify_theirs(folder, cases):
+    with tempfile.TemporaryDirectory() as fresh:
+        make(Path(fresh), cases)
+        stale = compare(folder / "dspy", Path(fresh))
+    if stale:
+        sys.exit(f"DSPy {dspy.__version__} writes other files now: {', '.join(stale)}; run `cargo xtask golden`")
+
+
+def verify_ours(folder, cases):
     for case, states in cases.items():
         verify(folder / "ours" / f"{case}.json", PROGRAMS[case](), states)
     changed = {name: dict(state) for name, state in cases["stages"].items()}
@@ -178,7 +180,17 @@ def main():
     fields = [info.json_schema_extra for info in program.plan.predict.signature.fields.values()]
     expect("changed.json, prefix", fields[2]["prefix"], "Search for:")
     expect("changed.json, description", fields[2]["desc"], "at most five words")
-    print(f"golden: DSPy {dspy.__version__}, {len(list((folder / 'dspy').glob('*.json')))} files of DSPy's, {len(cases) + 1} of ours")
+    print(f"golden: DSPy {dspy.__version__} loads {len(cases) + 1} files of ours")
+
+
+TASKS = {"make": make_theirs, "compare": verify_theirs, "load": verify_ours}
+
+
+def main():
+    folder = Path(sys.argv[1])
+    cases = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
+    for task in sys.argv[2:]:
+        TASKS[task](folder, cases)
 
 
 if __name__ == "__main__":
