@@ -1,8 +1,9 @@
-//! Development tasks: `cargo xtask ci | tidy | bench`.
+//! Development tasks: `cargo xtask ci | tidy | bench | golden`.
 //!
 //! - [`ci`] runs every check that a change must pass, cheap ones first;
 //! - [`tidy`] holds the rules that neither the compiler nor clippy knows;
-//! - [`mod@bench`] measures this workspace and its peers, interleaved, and writes the tables of `docs/BENCHMARKS.md`.
+//! - [`mod@bench`] measures this workspace and its peers, interleaved, and writes the tables of `docs/BENCHMARKS.md`;
+//! - [`golden`] makes the golden files of programs with a pinned DSPy, and has it load those that Rust writes.
 //!
 //! Nothing here is published, and no crate depends on it.
 
@@ -11,6 +12,8 @@
 mod bench;
 mod ci;
 mod error;
+mod golden;
+mod python;
 mod tidy;
 mod workspace;
 
@@ -37,6 +40,8 @@ enum Task {
     Tidy,
     /// Measure this workspace and its peers.
     Bench(bench::Options),
+    /// Make the golden files of saved programs with DSPy, or check them.
+    Golden(golden::Options),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +60,7 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
         Task::Ci(options) => ci::run(&workspace, &options),
         Task::Tidy => tidy::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, &options),
+        Task::Golden(options) => golden::run(&workspace, &options),
     }
 }
 

@@ -58,7 +58,7 @@ pub use meter::{CallCounts, CallRole, Meter};
 pub use metric::{Metric, MetricError, Score};
 pub use module::{Module, NamedPredictor, Prediction, Program, Visit, Visitor};
 pub use predict::{ChainOfThought, Predict, Predictor, PredictorId, REASONING, Reasoned};
-pub use saved::{MAX_FILE_BYTES, METADATA, SavedError, SavedProgram};
+pub use saved::{LoadedProgram, MAX_FILE_BYTES, METADATA, SavedError, SavedProgram};
 /// The JSON value that fields hold.
 pub use serde_json::Value;
 pub use signature::{FieldSpec, Signature, SignatureError, SignatureSpec};

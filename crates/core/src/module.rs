@@ -179,7 +179,7 @@ impl<V: Visit> Visit for Vec<V> {
 impl<V: Visit> Visit for BTreeMap<String, V> {
     fn visit<'a>(&'a self, visitor: &mut Visitor<'a>) {
         for (key, value) in self {
-            visitor.under(&format!("[{key:?}]"), value);
+            visitor.under(&format!("['{key}']"), value);
         }
     }
 }

@@ -63,6 +63,7 @@ pub struct Predictor {
     spec: Arc<SignatureSpec>,
     params: PredictorParams,
     settings: LmSettings,
+    dspy_holder: Option<&'static str>,
 }
 
 impl Clone for Predictor {
@@ -72,6 +73,7 @@ impl Clone for Predictor {
             spec: self.spec.clone(),
             params: self.params.clone(),
             settings: self.settings.clone(),
+            dspy_holder: self.dspy_holder,
         }
     }
 }
@@ -84,6 +86,7 @@ impl Predictor {
             spec: spec.into(),
             params: PredictorParams::default(),
             settings: LmSettings::default(),
+            dspy_holder: None,
         }
     }
 
@@ -119,6 +122,11 @@ impl Predictor {
     /// The settings of its calls; what they leave open comes from the context.
     pub fn settings(&self) -> &LmSettings {
         &self.settings
+    }
+
+    /// The last part of its path in DSPy's files, where DSPy's counterpart holds its predictor under a name of its own.
+    pub(crate) fn dspy_holder(&self) -> Option<&'static str> {
+        self.dspy_holder
     }
 
     /// Asks the model once; the outputs hold every output field of the signature, of its type.
@@ -212,7 +220,9 @@ impl<S: Signature> ChainOfThought<S> {
         let name = [REASONING, "rationale", "thoughts", "step_by_step"].into_iter().find(|name| !taken(name));
         let reasoning = name.unwrap_or("reasoning_before_the_answer");
         let field = FieldSpec::new(reasoning, FieldType::Text).described("think step by step, briefly");
-        Self { predictor: Predictor::new(spec.with_first_output(field)), reasoning, signature: PhantomData }
+        let spec = spec.with_first_output(field);
+        let predictor = Predictor { dspy_holder: Some("predict"), ..Predictor::new(spec) };
+        Self { predictor, reasoning, signature: PhantomData }
     }
 
     /// The same with demos of its own or with settings: change the predictor inside.

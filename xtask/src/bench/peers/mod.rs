@@ -6,12 +6,12 @@
 //!
 //! A peer that cannot be installed or started is no error: the table says why it has no figures.
 
-mod install;
 mod process;
 
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::python;
 use crate::workspace::Workspace;
 
 pub(crate) use process::Peer;
@@ -78,7 +78,8 @@ impl Peers {
         let takes_part = |entry: &&Entry| entry.families.iter().any(|name| name == family);
         let start = |entry: &Entry| {
             eprintln!("{family}: setting up {}", entry.name);
-            match install::python(workspace, entry) {
+            let folder = workspace.target().join("bench-peers").join(&entry.name);
+            match python::environment(&folder, &entry.packages) {
                 Ok(python) => Peer::start(workspace, entry, &python),
                 Err(error) => Peer::absent(&entry.name, format!("not installed: {error}")),
             }

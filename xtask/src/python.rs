@@ -1,30 +1,28 @@
-//! A Python environment of its own for each peer, made once and kept below the target folder.
+//! Python environments with pinned packages, each made once and kept below the target folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::Entry;
 use crate::error::Error;
-use crate::workspace::{Workspace, shown};
+use crate::workspace::shown;
 
 /// Names of the interpreter, the most usual one first.
 const INTERPRETERS: [&str; 2] = ["python3", "python"];
 /// The interpreter of a virtual environment: on most systems, and on Windows.
 const INSIDE: [&str; 2] = ["bin/python", "Scripts/python.exe"];
 
-/// The interpreter of the environment in which the peer's packages are installed.
+/// The interpreter of the environment in `folder`, in which `packages` are installed.
 ///
 /// # Errors
 ///
 /// When there is no Python, or a package cannot be installed.
-pub(super) fn python(workspace: &Workspace, entry: &Entry) -> Result<PathBuf, Error> {
-    let folder = workspace.target().join("bench-peers").join(&entry.name);
+pub(crate) fn environment(folder: &Path, packages: &[String]) -> Result<PathBuf, Error> {
     // Written last, so that an installation that was broken off is made again.
     let stamp = folder.join("installed.txt");
-    let packages = entry.packages.join("\n");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == packages)
-        && let Some(python) = inside(&folder)
+    let listed = packages.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == listed)
+        && let Some(python) = inside(folder)
     {
         return Ok(python);
     }
@@ -35,12 +33,12 @@ pub(super) fn python(workspace: &Workspace, entry: &Entry) -> Result<PathBuf, Er
         version.is_ok_and(|status| status.success())
     });
     let interpreter = interpreter.ok_or_else(|| Error::Usage("there is no Python".into()))?;
-    finish(Command::new(interpreter).args(["-m", "venv", "--clear"]).arg(&folder), "python -m venv")?;
-    let python = inside(&folder).ok_or_else(|| Error::Usage("the environment has no Python".into()))?;
+    finish(Command::new(interpreter).args(["-m", "venv", "--clear"]).arg(folder), "python -m venv")?;
+    let python = inside(folder).ok_or_else(|| Error::Usage("the environment has no Python".into()))?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    let command = shown(&[], "pip install", &entry.packages);
-    finish(Command::new(&python).args(pip).args(&entry.packages), &command)?;
-    fs::write(&stamp, packages).map_err(Error::file("write", stamp))?;
+    let command = shown(&[], "pip install", packages);
+    finish(Command::new(&python).args(pip).args(packages), &command)?;
+    fs::write(&stamp, listed).map_err(Error::file("write", stamp))?;
     Ok(python)
 }
 

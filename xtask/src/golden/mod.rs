@@ -1,0 +1,85 @@
+//! Golden files of saved programs, made with a pinned DSPy and checked by it.
+//!
+//! ```text
+//!   cases.json ─▶ DSPy ─▶ dspy/*.json ─▶ the Rust test reads them, writes them again
+//!             └─▶ the Rust test ─▶ ours/*.json ─▶ DSPy loads them: the same instructions and demos?
+//! ```
+//!
+//! The files stand in `crates/core/tests/golden`, so that the tests need no Python. DSPy comes from the Python package
+//! index at the first run and is kept below the target folder.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::error::Error;
+use crate::python;
+use crate::workspace::{Workspace, shown};
+
+/// The script and the list of its packages, relative to the root.
+const SCRIPT: &str = "xtask/golden/programs.py";
+const REQUIREMENTS: &str = "xtask/golden/requirements.txt";
+
+/// The golden files, relative to the root.
+const FILES: &str = "crates/core/tests/golden";
+
+/// Options of `cargo xtask golden`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Options {
+    /// Write nothing: compare what DSPy and Rust write now with the files, and load ours into DSPy.
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// Makes or checks the files.
+///
+/// # Errors
+///
+/// When there is no Python, DSPy cannot be installed, or a file is not as it should be.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, Error> {
+    let python = python::environment(&workspace.target().join("golden"), &packages(workspace)?)?;
+    let script = |tasks: &[&str]| execute(workspace, &python, &[&[SCRIPT, FILES], tasks].concat(), None);
+    let test = ["test", "--quiet", "--package", "teleprompt-core", "--test", "golden"];
+    if options.check {
+        execute(workspace, Path::new("cargo"), &test, None)?;
+        script(&["compare", "load"])?;
+    } else {
+        script(&["make"])?;
+        execute(workspace, Path::new("cargo"), &test, Some(("TELEPROMPT_GOLDEN", "write")))?;
+        script(&["load"])?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The lines of the list of packages.
+fn packages(workspace: &Workspace) -> Result<Vec<String>, Error> {
+    let lines = workspace.read(REQUIREMENTS)?;
+    Ok(lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+fn execute(
+    workspace: &Workspace,
+    program: &Path,
+    arguments: &[&str],
+    variable: Option<(&str, &str)>,
+) -> Result<(), Error> {
+    let program = program.to_string_lossy();
+    let environment: Vec<_> = variable.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    let command = shown(&environment, &program, arguments);
+    let status = workspace.command(&program).args(arguments).envs(variable).status();
+    match status.map_err(|source| Error::Start { command: command.clone(), source })? {
+        status if status.success() => Ok(()),
+        status => Err(Error::Command { command, status }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_package_is_pinned() {
+        let packages = packages(&Workspace::find().unwrap()).unwrap();
+        assert!(packages.contains(&"dspy==3.4.1".to_owned()));
+        assert!(packages.iter().all(|package| package.contains("==")), "{packages:?}");
+    }
+}
