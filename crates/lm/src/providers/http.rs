@@ -10,7 +10,7 @@
 //! | 404 | `NotFound` |
 //! | 400, 422 and other 4xx; 3xx | `InvalidRequest`, or `ContextOverflow` where the message says so |
 //! | 408, no answer in time | `Timeout` |
-//! | 5xx | `Server` |
+//! | 5xx | `Server`, with the wait the server asks for |
 //! | refused, reset, cut short | `Connection` |
 //! | no JSON, not an answer, larger than [`MAX_BODY`] | `Malformed` |
 //!
@@ -156,6 +156,12 @@ impl Http {
         &self.client
     }
 
+    /// The header that carries the key.
+    #[cfg(test)]
+    pub(crate) fn key_header(&self) -> Option<(HeaderName, HeaderValue)> {
+        self.auth.header()
+    }
+
     /// Sends `request`, with the key, and returns the body of a 2xx answer.
     pub(crate) async fn send(&self, mut request: reqwest::Request) -> Result<Vec<u8>, Failure> {
         if let Some((name, value)) = self.auth.header() {
@@ -251,7 +257,7 @@ pub(crate) fn refused(status: u16, headers: &HeaderMap, body: &[u8]) -> Failure 
         400 if told.bad_key => LmErrorKind::Auth,
         404 => LmErrorKind::NotFound,
         408 => LmErrorKind::Timeout,
-        500..=599 => LmErrorKind::Server { status },
+        500..=599 => LmErrorKind::Server { status, retry_after: wait },
         300..=399 => {
             let to = headers.get("location").and_then(|v| v.to_str().ok()).unwrap_or("another address");
             detail = format!("HTTP {status}: the server redirects to {to}: use that address as base URL");
@@ -359,7 +365,8 @@ mod tests {
         check(429, r#"{"error":{"message":"slow down"}}"#, LmErrorKind::RateLimited { retry_after: wait });
         check(429, r#"{"error":{"message":"pay","code":"insufficient_quota"}}"#, LmErrorKind::Auth);
         check(503, "", LmErrorKind::RateLimited { retry_after: wait });
-        check(500, "<html>oops", LmErrorKind::Server { status: 500 });
+        check(500, "<html>oops", LmErrorKind::Server { status: 500, retry_after: wait });
+        check(529, "", LmErrorKind::Server { status: 529, retry_after: wait });
         check(401, r#"{"error":"no"}"#, LmErrorKind::Auth);
         check(403, "", LmErrorKind::Auth);
         check(404, r#"{"detail":"Not Found"}"#, LmErrorKind::NotFound);

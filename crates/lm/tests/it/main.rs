@@ -9,6 +9,8 @@ mod other_providers;
 mod providers;
 mod proxy;
 mod secrets;
+mod services;
+mod settings;
 
 use std::time::Duration;
 
