@@ -6,8 +6,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use teleprompt_core::lm::{
-    Completion, FinishReason, LmErrorKind, LmRequest, LmResponse, LmSettings, OutputConstraint, Reasoning,
-    Role, TokenLogprob, Usage,
+    Completion, FinishReason, LmRequest, LmResponse, LmSettings, OutputConstraint, Reasoning, Role,
+    TokenLogprob, Usage,
 };
 
 use super::http::{Failure, disguised, unreadable};
@@ -296,7 +296,7 @@ impl From<WireUsage> for Usage {
 
 #[cfg(test)]
 mod tests {
-    use teleprompt_core::lm::{Effort, Message};
+    use teleprompt_core::lm::{Effort, LmErrorKind, Message};
 
     use super::*;
 

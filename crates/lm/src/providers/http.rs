@@ -32,6 +32,9 @@ use crate::{ApiKey, SpecError};
 /// The largest answer that is read, in bytes (16 MiB): a completion is smaller by orders of magnitude.
 pub(crate) const MAX_BODY: usize = 16 << 20;
 
+/// The most of an error's body that is read, in bytes.
+const MAX_ERROR_BODY: usize = 64 << 10;
+
 /// The most characters of a server's own message that an error carries.
 const MAX_DETAIL: usize = 600;
 
@@ -177,6 +180,16 @@ impl Http {
         let mut response = self.client.execute(request).await.map_err(failed)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
+        if !status.is_success() {
+            // The status says what went wrong. A message that breaks off or has no end cannot change that.
+            while let Ok(Some(chunk)) = response.chunk().await {
+                body.extend_from_slice(&chunk);
+                if body.len() > MAX_ERROR_BODY {
+                    break;
+                }
+            }
+            return Err(refused(status.as_u16(), &headers, &body));
+        }
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > MAX_BODY {
                 return Err(Failure::malformed(format!(
@@ -186,7 +199,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        if status.is_success() { Ok(body) } else { Err(refused(status.as_u16(), &headers, &body)) }
+        Ok(body)
     }
 
     /// What a failure of the transport means.

@@ -5,6 +5,7 @@
 mod cache_file;
 mod conformance;
 mod hostile;
+mod hostile_server;
 mod other_providers;
 mod providers;
 mod proxy;
