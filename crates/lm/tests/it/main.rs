@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests, helpers included, may panic")]
 
 mod cache_file;
+mod cache_kill;
 mod conformance;
 mod hostile;
 mod hostile_server;
