@@ -92,7 +92,7 @@ impl Lm for CompatibleLm {
 }
 
 /// Collects what a [`CompatibleLm`] needs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until `build` or `connect`"]
 pub struct CompatibleBuilder {
     base_url: String,
@@ -103,6 +103,17 @@ pub struct CompatibleBuilder {
     timeouts: Timeouts,
     json_schema: bool,
     completion_tokens: bool,
+}
+
+/// The address without its query, which may hold a secret.
+impl fmt::Debug for CompatibleBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompatibleBuilder")
+            .field("base_url", &shown(&self.base_url))
+            .field("model", &self.model)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
 }
 
 impl CompatibleBuilder {
@@ -293,7 +304,7 @@ async fn models(lm: &CompatibleLm) -> Result<Vec<String>, SpecError> {
 }
 
 /// A checked base URL: http or https, with a host, without user name and password.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct BaseUrl(Url);
 
 impl BaseUrl {
@@ -334,10 +345,21 @@ impl BaseUrl {
     }
 }
 
+/// What a message may show of a base URL that may be none: no query, no user name, no password.
+pub(crate) fn shown(base_url: &str) -> String {
+    BaseUrl::parse(base_url).map_or_else(|_| "(no base URL)".to_owned(), |base| base.to_string())
+}
+
 /// The URL without its query, which may hold a secret.
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", http::address(&self.0), self.0.path().trim_end_matches('/'))
+    }
+}
+
+impl fmt::Debug for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BaseUrl({self})")
     }
 }
 

@@ -171,7 +171,14 @@ impl Http {
             request.headers_mut().insert(name, value);
         }
         *request.timeout_mut() = Some(self.timeouts.call);
-        self.exchange(request).await.map_err(|failure| self.cleaned(failure))
+        match self.exchange(request).await {
+            // A server that repeats the key in an answer must not bring it into a cache or a cassette.
+            Ok(body) => Ok(match self.auth.key() {
+                Some(key) => key.redact_bytes(body),
+                None => body,
+            }),
+            Err(failure) => Err(self.cleaned(failure)),
+        }
     }
 
     async fn exchange(&self, request: reqwest::Request) -> Result<Vec<u8>, Failure> {

@@ -11,6 +11,7 @@ mod other_providers;
 mod providers;
 mod proxy;
 mod secrets;
+mod secrets_run;
 mod services;
 mod settings;
 
