@@ -9,13 +9,18 @@
 //!
 //! Deliberately absent: streaming, tools, and anything of a single provider.
 
+mod error;
+mod settings;
+
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use error::{LmError, LmErrorKind};
+pub use settings::{Effort, LmSettings, Reasoning};
 
 use crate::media::Media;
 
@@ -88,6 +93,7 @@ impl fmt::Display for ModelId {
 
 /// What a model can do beyond answering text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Capabilities {
     /// Honours [`OutputConstraint::Regex`].
@@ -148,7 +154,7 @@ pub struct LmRequest {
     /// Sampling and length settings.
     #[serde(default)]
     pub settings: LmSettings,
-    /// What the whole completion must match; models without the capability ignore it.
+    /// What the whole completion must match; a model without the capability refuses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constraint: Option<OutputConstraint>,
     /// Which sample of this request is meant: 0 is the first. Another number is another answer.
@@ -186,37 +192,6 @@ impl LmRequest {
     /// The text of the last user message, or `""` when there is none.
     pub fn last_user_text(&self) -> String {
         self.messages.iter().rev().find(|m| m.role == Role::User).map(Message::text).unwrap_or_default()
-    }
-}
-
-/// Sampling and length settings; `None` leaves a setting to the model.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LmSettings {
-    /// Sampling temperature in `[0, 2]`; 0 is greedy.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<f64>,
-    /// Most tokens in the completion.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_tokens: Option<u32>,
-    /// The completion ends before the first of these strings.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub stop: Vec<String>,
-    /// Seed of the model's sampler, where it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
-}
-
-impl LmSettings {
-    /// These settings, with what `self` leaves open taken from `fallback`.
-    #[must_use]
-    pub fn or(&self, fallback: &LmSettings) -> LmSettings {
-        LmSettings {
-            temperature: self.temperature.or(fallback.temperature),
-            max_tokens: self.max_tokens.or(fallback.max_tokens),
-            stop: if self.stop.is_empty() { fallback.stop.clone() } else { self.stop.clone() },
-            seed: self.seed.or(fallback.seed),
-        }
     }
 }
 
@@ -327,6 +302,12 @@ pub struct LmResponse {
     /// Why the completion ended.
     #[serde(default)]
     pub finish: FinishReason,
+    /// The tokens of `text` with their log-probabilities; empty unless [`LmSettings::logprobs`] asked for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<TokenLogprob>,
+    /// The completions after the first; empty unless [`LmSettings::n`] asked for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Completion>,
     /// Answered from what was known: nothing was paid for.
     #[serde(skip)]
     pub cached: bool,
@@ -352,12 +333,52 @@ impl LmResponse {
         self
     }
 
+    /// The same answer with the log-probabilities of its tokens.
+    #[must_use]
+    pub fn with_logprobs(mut self, logprobs: Vec<TokenLogprob>) -> Self {
+        self.logprobs = logprobs;
+        self
+    }
+
+    /// The same answer with further completions.
+    #[must_use]
+    pub fn with_others(mut self, others: Vec<Completion>) -> Self {
+        self.others = others;
+        self
+    }
+
     /// The same answer, marked as known before.
     #[must_use]
     pub fn into_cached(mut self) -> Self {
         self.cached = true;
         self
     }
+}
+
+/// A completion beside the first, where a call asked for several.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Completion {
+    /// The completion.
+    pub text: String,
+    /// Why it ended.
+    pub finish: FinishReason,
+    /// Its tokens with their log-probabilities, as in [`LmResponse::logprobs`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<TokenLogprob>,
+}
+
+/// A token of a completion, and how likely the model took it to be.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TokenLogprob {
+    /// The token's text; one that is no whole character is shown as the provider shows it.
+    pub token: String,
+    /// The natural logarithm of its probability: at most 0.
+    pub logprob: f64,
+    /// The likeliest tokens at this place with theirs, likeliest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub top: Vec<(String, f64)>,
 }
 
 /// Why a completion ended.
@@ -380,10 +401,18 @@ pub enum FinishReason {
 pub struct Usage {
     /// Tokens of the prompts, those read from the provider's prompt cache included.
     pub input_tokens: u64,
-    /// Tokens of the completions.
+    /// Tokens of the completions, those of reasoning included.
     pub output_tokens: u64,
     /// Of `input_tokens`, those that the provider took from its prompt cache.
     pub cached_tokens: u64,
+    /// Of `output_tokens`, those of reasoning that the completions do not show.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reasoning_tokens: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl std::ops::AddAssign for Usage {
@@ -391,104 +420,8 @@ impl std::ops::AddAssign for Usage {
         self.input_tokens += other.input_tokens;
         self.output_tokens += other.output_tokens;
         self.cached_tokens += other.cached_tokens;
+        self.reasoning_tokens += other.reasoning_tokens;
     }
-}
-
-/// Why a model gave no answer. The message names the model and the cause; it never holds a key.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{model}: {kind}{}", detail_suffix(.detail))]
-pub struct LmError {
-    /// Which model was asked.
-    pub model: ModelId,
-    /// What kind of failure it was.
-    pub kind: LmErrorKind,
-    /// What the provider or the system said, and what to do about it; may be empty.
-    pub detail: String,
-}
-
-fn detail_suffix(detail: &str) -> String {
-    if detail.is_empty() { String::new() } else { format!(": {detail}") }
-}
-
-impl LmError {
-    /// An error of this kind.
-    pub fn new(model: ModelId, kind: LmErrorKind, detail: impl Into<String>) -> Self {
-        Self { model, kind, detail: detail.into() }
-    }
-
-    /// Whether another attempt at the same request can succeed.
-    pub fn is_retryable(&self) -> bool {
-        matches!(
-            self.kind,
-            LmErrorKind::RateLimited { .. }
-                | LmErrorKind::Server { .. }
-                | LmErrorKind::Timeout
-                | LmErrorKind::Connection
-        )
-    }
-
-    /// Whether the run was told to stop: not a failure of the model.
-    pub fn is_stopped(&self) -> bool {
-        matches!(self.kind, LmErrorKind::Stopped)
-    }
-
-    /// Whether no request at all can succeed until someone acts: a wrong key, an unknown model.
-    pub fn is_fatal(&self) -> bool {
-        matches!(self.kind, LmErrorKind::Auth | LmErrorKind::NotFound | LmErrorKind::Stopped)
-    }
-}
-
-/// The kinds of [`LmError`].
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LmErrorKind {
-    /// HTTP 429 or its like.
-    #[error("rate limit reached")]
-    RateLimited {
-        /// How long the provider asks to wait.
-        retry_after: Option<Duration>,
-    },
-    /// HTTP 5xx or its like.
-    #[error("server error {status}")]
-    Server {
-        /// The HTTP status.
-        status: u16,
-    },
-    /// No answer in time.
-    #[error("timed out")]
-    Timeout,
-    /// The provider could not be reached, or the connection broke.
-    #[error("cannot be reached")]
-    Connection,
-    /// HTTP 401 or 403: the key is missing or refused.
-    #[error("the key was refused")]
-    Auth,
-    /// HTTP 404: no such model or address.
-    #[error("no such model or address")]
-    NotFound,
-    /// HTTP 400 or 422, or a request that this model cannot take.
-    #[error("invalid request")]
-    InvalidRequest,
-    /// The prompt does not fit into the model's context.
-    #[error("the prompt of {tokens} tokens does not fit into the context of {limit}")]
-    ContextOverflow {
-        /// Tokens of the prompt.
-        tokens: u64,
-        /// Tokens that fit.
-        limit: u64,
-    },
-    /// The provider answered something that is not an answer.
-    #[error("the answer could not be read")]
-    Malformed,
-    /// The answer could not be written where a later run finds it.
-    #[error("the answer could not be stored")]
-    Storage,
-    /// The run was told to stop before this call began.
-    #[error("stopped before the call")]
-    Stopped,
-    /// A failure of the model's own, such as weights that do not load.
-    #[error("failed")]
-    Internal,
 }
 
 #[cfg(test)]
@@ -507,9 +440,23 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_model_and_the_cause() {
-        let error = LmError::new(ModelId::new("m"), LmErrorKind::Server { status: 503 }, "loading");
-        assert_eq!(error.to_string(), "m: server error 503: loading");
-        assert!(error.is_retryable() && !error.is_fatal());
+    fn capabilities_written_before_a_field_was_there_are_read() {
+        let old: Capabilities = serde_json::from_str(r#"{"regex":true}"#).unwrap();
+        assert_eq!(old, Capabilities::text().with_regex(true));
+    }
+
+    #[test]
+    fn a_plain_answer_is_written_as_before_and_a_full_one_survives_its_own_json() {
+        let plain = serde_json::to_value(LmResponse::new("hi")).unwrap();
+        let usage = serde_json::json!({"input_tokens": 0, "output_tokens": 0, "cached_tokens": 0});
+        assert_eq!(plain, serde_json::json!({"text": "hi", "usage": usage, "finish": "stop"}));
+        let token = TokenLogprob { token: "h".into(), logprob: -0.5, top: vec![("g".into(), -1.5)] };
+        let other = Completion { text: "ho".into(), ..Completion::default() };
+        let full = LmResponse::new("hi")
+            .with_usage(Usage { output_tokens: 9, reasoning_tokens: 7, ..Usage::default() })
+            .with_logprobs(vec![token])
+            .with_others(vec![other]);
+        let text = serde_json::to_string(&full).unwrap();
+        assert_eq!(serde_json::from_str::<LmResponse>(&text).unwrap(), full);
     }
 }

@@ -21,7 +21,7 @@ impl Lm for Instantly {
     }
 
     fn generate<'a>(&'a self, request: &'a LmRequest) -> BoxFuture<'a, Result<LmResponse, LmError>> {
-        let usage = Usage { input_tokens: 700, output_tokens: 100, cached_tokens: 0 };
+        let usage = Usage { input_tokens: 700, output_tokens: 100, ..Usage::default() };
         let text = format!("{:0400}", request.rollout);
         Box::pin(async move { Ok(LmResponse::new(text).with_usage(usage)) })
     }

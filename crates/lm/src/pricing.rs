@@ -77,7 +77,7 @@ pub enum PriceError {
 /// use teleprompt_core::lm::{ModelId, Usage};
 /// use teleprompt_lm::pricing::PriceTable;
 /// let prices = PriceTable::bundled();
-/// let usage = Usage { input_tokens: 1_000_000, output_tokens: 1_000_000, cached_tokens: 0 };
+/// let usage = Usage { input_tokens: 1_000_000, output_tokens: 1_000_000, ..Usage::default() };
 /// assert_eq!(prices.cost(&ModelId::new("openai/gpt-4o-mini"), &usage), Some(0.75));
 /// assert_eq!(prices.cost(&ModelId::new("openai/unheard-of"), &usage), None);
 /// ```
@@ -187,7 +187,12 @@ mod tests {
     #[test]
     fn cached_tokens_have_their_own_price() {
         let price = Price { input: 2.0, cached_input: Some(0.5), output: 8.0 };
-        let usage = Usage { input_tokens: 1_000_000, output_tokens: 500_000, cached_tokens: 400_000 };
+        let usage = Usage {
+            input_tokens: 1_000_000,
+            output_tokens: 500_000,
+            cached_tokens: 400_000,
+            ..Usage::default()
+        };
         assert!((price.cost(&usage) - (1.2 + 0.2 + 4.0)).abs() < 1e-9);
     }
 

@@ -63,6 +63,26 @@ impl ApiKey {
         text.replace(&*self.0, "[redacted]")
     }
 
+    /// `bytes` with the key replaced by `[redacted]`.
+    pub(crate) fn redact_bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let key = self.0.as_bytes();
+        let next = |from: &[u8]| from.windows(key.len()).position(|window| window == key);
+        let Some(mut at) = next(&bytes) else { return bytes };
+        let (mut clean, mut rest) = (Vec::with_capacity(bytes.len()), bytes.as_slice());
+        loop {
+            let (before, found) = rest.split_at(at);
+            clean.extend_from_slice(before);
+            clean.extend_from_slice(b"[redacted]");
+            rest = found.get(key.len()..).unwrap_or_default();
+            match next(rest) {
+                Some(again) => at = again,
+                None => break,
+            }
+        }
+        clean.extend_from_slice(rest);
+        clean
+    }
+
     /// A header with the key behind `prefix`, marked as sensitive.
     pub(crate) fn header(&self, name: HeaderName, prefix: &str) -> Option<(HeaderName, HeaderValue)> {
         let mut value = HeaderValue::from_str(&format!("{prefix}{}", self.0)).ok()?;
@@ -95,6 +115,9 @@ mod tests {
             assert!(!text.contains("sk-marked"), "{text}");
         }
         assert_eq!(key.redact("you sent sk-marked, sk-marked"), "you sent [redacted], [redacted]");
+        let bytes = |text: &str| String::from_utf8(key.redact_bytes(text.into())).unwrap();
+        assert_eq!(bytes("sk-marked, and sk-marked."), "[redacted], and [redacted].");
+        assert_eq!((bytes("sk-mar"), bytes("")), ("sk-mar".to_owned(), String::new()));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use teleprompt_core::lm::Lm;
 
 use crate::ApiKey;
 use crate::providers::anthropic::AnthropicLm;
-use crate::providers::compatible::{BaseUrl, CompatibleLm};
+use crate::providers::compatible::{BaseUrl, CompatibleLm, shown};
 use crate::providers::gemini::GeminiLm;
 
 /// What can stand in front of the first call: an unusable spec, key or address.
@@ -112,7 +112,7 @@ fn list(names: &[String]) -> String {
 }
 
 /// A parsed spec: which model, before anything is opened or asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ModelSpec {
     /// `openai/NAME`.
@@ -142,6 +142,21 @@ pub enum ModelSpec {
         /// The name or the path of the weights.
         model: String,
     },
+}
+
+/// As a spec; a base URL without its query, which may hold a secret.
+impl fmt::Debug for ModelSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OpenAi { model } => write!(f, "ModelSpec(openai/{model})"),
+            Self::Anthropic { model } => write!(f, "ModelSpec(anthropic/{model})"),
+            Self::Gemini { model } => write!(f, "ModelSpec(gemini/{model})"),
+            Self::Compatible { base_url, model } => {
+                write!(f, "ModelSpec({}#{})", shown(base_url), model.as_deref().unwrap_or_default())
+            }
+            Self::Local { model } => write!(f, "ModelSpec(local/{model})"),
+        }
+    }
 }
 
 impl FromStr for ModelSpec {

@@ -166,7 +166,7 @@ impl ScriptedLm {
         let usage = Usage {
             input_tokens: texts.iter().map(|text| words(text)).sum(),
             output_tokens: words(&response.text),
-            cached_tokens: 0,
+            ..Usage::default()
         };
         Ok(response.with_usage(usage))
     }

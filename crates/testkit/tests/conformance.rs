@@ -138,7 +138,7 @@ fn a_model_without_a_name_is_found() {
 #[test]
 #[should_panic(expected = "it said: scripted: server error 503: a fault of the test")]
 fn errors_are_shown() {
-    let error = Fault::Error(LmErrorKind::Server { status: 503 });
+    let error = Fault::Error(LmErrorKind::Server { status: 503, retry_after: None });
     let lm = Faulty::new(ScriptedLm::new(|_: &LmRequest| "yes")).with(When::EveryCall(5), error);
     block_on(conformance::lm(&lm));
 }

@@ -176,11 +176,7 @@ impl<L: Lm> Retry<L> {
                 Err(error) if attempt >= attempts => return Err(counted(error, attempt, "")),
                 Err(error) => error,
             };
-            let asked = match error.kind {
-                LmErrorKind::RateLimited { retry_after } => retry_after,
-                _ => None,
-            };
-            let wait = self.policy.wait(attempt, self.dice.roll(), asked);
+            let wait = self.policy.wait(attempt, self.dice.roll(), error.retry_after());
             if wait > self.policy.deadline.saturating_sub(started.elapsed()) {
                 let why =
                     format!(", the next would be later than the deadline of {:?}", self.policy.deadline);
@@ -271,7 +267,7 @@ mod tests {
         }
     }
 
-    const SERVER: LmErrorKind = LmErrorKind::Server { status: 500 };
+    const SERVER: LmErrorKind = LmErrorKind::Server { status: 500, retry_after: None };
 
     fn scripted(outcomes: Vec<Result<LmResponse, LmErrorKind>>, policy: RetryPolicy) -> Retry<Scripted> {
         Retry::new(Scripted(ModelId::new("m"), Mutex::new(outcomes.into()), AtomicU64::new(0)), policy)
@@ -300,11 +296,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_provider_s_wait_is_honoured() {
-        let limited = LmErrorKind::RateLimited { retry_after: Some(Duration::from_secs(7)) };
-        let lm = scripted(vec![Err(limited), Ok(LmResponse::new("ok"))], exact());
-        let (outcome, took, calls) = call(&lm).await;
-        assert!(outcome.is_ok());
-        assert_eq!((took.as_secs(), calls), (7, 2));
+        let retry_after = Some(Duration::from_secs(7));
+        for kind in
+            [LmErrorKind::RateLimited { retry_after }, LmErrorKind::Server { status: 529, retry_after }]
+        {
+            let lm = scripted(vec![Err(kind), Ok(LmResponse::new("ok"))], exact());
+            let (outcome, took, calls) = call(&lm).await;
+            assert!(outcome.is_ok());
+            assert_eq!((took.as_secs(), calls), (7, 2));
+        }
     }
 
     #[tokio::test(start_paused = true)]

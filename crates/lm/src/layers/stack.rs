@@ -102,7 +102,11 @@ mod tests {
         fn generate<'a>(&'a self, _: &'a LmRequest) -> BoxFuture<'a, Result<LmResponse, LmError>> {
             Box::pin(async move {
                 match self.1.fetch_add(1, Ordering::Relaxed) {
-                    0 | 1 => Err(LmError::new(self.0.clone(), LmErrorKind::Server { status: 500 }, "")),
+                    0 | 1 => Err(LmError::new(
+                        self.0.clone(),
+                        LmErrorKind::Server { status: 500, retry_after: None },
+                        "",
+                    )),
                     _ => Ok(LmResponse::new("ok")),
                 }
             })

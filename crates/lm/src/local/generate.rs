@@ -23,7 +23,10 @@ use super::forward::{Model, Scratch};
 use super::kv::KvStore;
 use super::prefix::{ChunkKey, PrefixCache, chain};
 use super::tokenizer::Tokenizer;
+use crate::providers::takes::Takes;
 
+/// What the embedded model takes: one completion a call.
+const TAKES: Takes = Takes { seed: true, regex: true, json_schema: true, ..Takes::PLAIN };
 /// Most tokens of a completion where the request sets none.
 const DEFAULT_MAX_TOKENS: u32 = 512;
 /// With a temperature: tokens less likely than this share of the likeliest one's probability are left out. A
@@ -93,6 +96,7 @@ impl Session {
     }
 
     fn answer(&mut self, request: &LmRequest) -> Result<LmResponse, Failure> {
+        TAKES.check(request).map_err(|failure| (failure.kind, failure.detail))?;
         let engine = Arc::clone(&self.engine);
         let chunks = engine.chunks(request)?;
         let context = engine.model.dimensions.context;
@@ -164,6 +168,7 @@ impl Session {
             input_tokens: input as u64,
             output_tokens: completion.tokens.len() as u64,
             cached_tokens: cached as u64,
+            ..Usage::default()
         };
         Ok(LmResponse::new(completion.into_text()).with_usage(usage).with_finish(finish))
     }

@@ -1,37 +1,33 @@
 //! The shapes of OpenAI's chat completions, as far as many servers agree on them.
 //!
-//! Reading is lenient (servers leave fields out), writing is strict: settings that no server can honour are
-//! refused before the call. Several choices per call, tools and log-probabilities are not read.
+//! Reading is lenient (servers leave fields out) but for what was asked for: a server that gives fewer completions
+//! than wanted, or no log-probabilities, has dropped a setting, and that is an error. Tools are not read.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use teleprompt_core::lm::{
-    FinishReason, LmErrorKind, LmRequest, LmResponse, LmSettings, OutputConstraint, Role, Usage,
+    Completion, FinishReason, LmRequest, LmResponse, LmSettings, OutputConstraint, Reasoning, Role,
+    TokenLogprob, Usage,
 };
 
 use super::http::{Failure, disguised, unreadable};
+use super::takes::Takes;
+
+/// What the shape has a place for, and servers of it take.
+pub(crate) const TAKES: Takes =
+    Takes { seed: true, completions: 128, logprobs: true, effort: true, ..Takes::PLAIN };
+
+/// What differs between servers of this shape.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dialect {
+    /// The bound on tokens is called `max_completion_tokens`.
+    pub(crate) completion_tokens: bool,
+    /// Reasoning is an object, with an effort or a number of tokens (OpenRouter).
+    pub(crate) reasoning_object: bool,
+}
 
 /// The name that a schema gets on the wire.
 pub(crate) const SCHEMA_NAME: &str = "answer";
-
-/// Refuses settings that mean nothing to any server of this shape.
-pub(crate) fn check(request: &LmRequest, most_stops: Option<usize>) -> Result<(), Failure> {
-    let invalid = |detail: String| Err(Failure::new(LmErrorKind::InvalidRequest, detail));
-    let LmSettings { temperature, max_tokens, stop, .. } = &request.settings;
-    if request.messages.is_empty() {
-        return invalid("the request has no message".into());
-    }
-    if let Some(t) = temperature.filter(|t| !(0.0..=2.0).contains(t)) {
-        return invalid(format!("`temperature` is {t}: it must be between 0 and 2"));
-    }
-    if *max_tokens == Some(0) {
-        return invalid("`max_tokens` is 0: it must be at least 1".into());
-    }
-    if let Some(most) = most_stops.filter(|most| stop.len() > *most) {
-        return invalid(format!("{} stop strings: this provider takes at most {most}", stop.len()));
-    }
-    Ok(())
-}
 
 /// The seed on the wire: the request's, moved on by its rollout, in 63 bits.
 ///
@@ -71,8 +67,8 @@ fn strict_object(object: &Map<String, Value>) -> bool {
         && properties.keys().all(|name| required.contains(&name.as_str()))
 }
 
-/// The JSON body of a request to a server of this shape. `json_schema`: whether it takes one.
-pub(crate) fn body(model: &str, request: &LmRequest, json_schema: bool) -> Value {
+/// The JSON body of a request to a server of this shape, for a request that passed its [`Takes`].
+pub(crate) fn body(model: &str, request: &LmRequest, dialect: Dialect) -> Value {
     let messages: Vec<Value> = request
         .messages
         .iter()
@@ -87,14 +83,29 @@ pub(crate) fn body(model: &str, request: &LmRequest, json_schema: bool) -> Value
         .collect();
     let mut body = json!({ "model": model, "messages": messages });
     let settings = &request.settings;
+    let most = if dialect.completion_tokens { "max_completion_tokens" } else { "max_tokens" };
+    let effort = match settings.reasoning {
+        Some(Reasoning::Effort(effort)) => Some(effort.as_str()),
+        _ => None,
+    };
+    let (effort, reasoning) = match (settings.reasoning, effort) {
+        (_, Some(effort)) if dialect.reasoning_object => (None, Some(json!({ "effort": effort }))),
+        (Some(Reasoning::Tokens(tokens)), _) => (None, Some(json!({ "max_tokens": tokens }))),
+        (_, effort) => (effort, None),
+    };
     let optional = [
         ("temperature", settings.temperature.map(Value::from)),
-        ("max_tokens", settings.max_tokens.map(Value::from)),
+        (most, settings.max_tokens.map(Value::from)),
+        ("n", settings.n.map(Value::from)),
+        ("logprobs", settings.logprobs.map(|_| Value::from(true))),
+        ("top_logprobs", settings.logprobs.filter(|k| *k > 0).map(Value::from)),
+        ("reasoning_effort", effort.map(Value::from)),
+        ("reasoning", reasoning),
         ("stop", (!settings.stop.is_empty()).then(|| Value::from(settings.stop.clone()))),
         ("seed", seed(request).map(Value::from)),
         (
             "response_format",
-            schema(request).filter(|_| json_schema).map(|schema| {
+            schema(request).map(|schema| {
                 json!({
                     "type": "json_schema",
                     "json_schema": { "name": SCHEMA_NAME, "schema": schema, "strict": is_strict(schema) },
@@ -125,6 +136,22 @@ struct Choice {
     message: Option<ChoiceMessage>,
     #[serde(default)]
     finish_reason: Option<String>,
+    #[serde(default)]
+    logprobs: Option<Logprobs>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Logprobs {
+    #[serde(default)]
+    content: Option<Vec<WireToken>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct WireToken {
+    token: String,
+    logprob: f64,
+    #[serde(default)]
+    top_logprobs: Vec<WireToken>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -156,6 +183,14 @@ struct WireUsage {
     completion_tokens: Option<u64>,
     #[serde(default)]
     prompt_tokens_details: Option<PromptDetails>,
+    #[serde(default)]
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CompletionDetails {
+    #[serde(default)]
+    reasoning_tokens: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -165,23 +200,59 @@ struct PromptDetails {
 }
 
 impl ChatCompletion {
-    pub(crate) fn read(body: &[u8]) -> Result<LmResponse, Failure> {
+    pub(crate) fn read(body: &[u8], asked: &LmSettings) -> Result<LmResponse, Failure> {
         let completion: Self = serde_json::from_slice(body).map_err(|error| unreadable(&error, body))?;
-        completion.into_response()
+        completion.into_response(asked)
     }
 
-    /// The first choice.
-    pub(crate) fn into_response(self) -> Result<LmResponse, Failure> {
+    /// The answer, with everything that was asked for.
+    pub(crate) fn into_response(self, asked: &LmSettings) -> Result<LmResponse, Failure> {
         if let Some(error) = self.error.filter(|error| !error.is_null()) {
             return Err(disguised(&error));
         }
-        let Some(choice) = self.choices.into_iter().next() else {
-            return Err(Failure::malformed("the answer has no choice"));
-        };
-        let Some(message) = choice.message else {
+        let completions =
+            self.choices.into_iter().map(Choice::into_completion).collect::<Result<Vec<_>, _>>()?;
+        answer(completions, self.usage.unwrap_or_default().into(), asked, "the answer has no choice")
+    }
+}
+
+/// An answer of these completions, the first of which is its text.
+///
+/// # Errors
+/// `none` where there is no completion; a setting that the server dropped, by name. A provider that withheld a text
+/// dropped nothing.
+pub(crate) fn answer(
+    completions: Vec<Completion>,
+    usage: Usage,
+    asked: &LmSettings,
+    none: &str,
+) -> Result<LmResponse, Failure> {
+    let given = completions.len();
+    let withheld = completions.iter().any(|one| one.finish == FinishReason::Filtered);
+    let tokens_named = completions.iter().all(|one| !one.logprobs.is_empty() || one.text.is_empty());
+    let mut completions = completions.into_iter();
+    let Some(first) = completions.next() else { return Err(Failure::malformed(none)) };
+    let dropped = |detail: String| Err(Failure::malformed(detail));
+    if let Some(n) = asked.n.filter(|n| !withheld && given < *n as usize) {
+        return dropped(format!(
+            "the server gave {given} of {n} completions: it does not take `n`, leave it out"
+        ));
+    }
+    if asked.logprobs.is_some() && !withheld && !tokens_named {
+        return dropped(
+            "the server gave no log-probabilities: it does not take `logprobs`, leave it out".into(),
+        );
+    }
+    let response = LmResponse::new(first.text).with_finish(first.finish).with_usage(usage);
+    Ok(response.with_logprobs(first.logprobs).with_others(completions.collect()))
+}
+
+impl Choice {
+    fn into_completion(self) -> Result<Completion, Failure> {
+        let Some(message) = self.message else {
             return Err(Failure::malformed("the answer's choice has no message"));
         };
-        let mut finish = match choice.finish_reason.as_deref() {
+        let mut finish = match self.finish_reason.as_deref() {
             Some("length" | "max_tokens") => FinishReason::Length,
             Some("content_filter") => FinishReason::Filtered,
             _ => FinishReason::Stop,
@@ -198,7 +269,15 @@ impl ChatCompletion {
             }
             (None, None) => String::new(),
         };
-        Ok(LmResponse::new(text).with_finish(finish).with_usage(self.usage.unwrap_or_default().into()))
+        let tokens = self.logprobs.and_then(|logprobs| logprobs.content).unwrap_or_default();
+        Ok(Completion { text, finish, logprobs: tokens.into_iter().map(TokenLogprob::from).collect() })
+    }
+}
+
+impl From<WireToken> for TokenLogprob {
+    fn from(wire: WireToken) -> Self {
+        let top = wire.top_logprobs.into_iter().map(|other| (other.token, other.logprob)).collect();
+        Self { token: wire.token, logprob: wire.logprob, top }
     }
 }
 
@@ -208,13 +287,16 @@ impl From<WireUsage> for Usage {
             input_tokens: wire.prompt_tokens.unwrap_or_default(),
             output_tokens: wire.completion_tokens.unwrap_or_default(),
             cached_tokens: wire.prompt_tokens_details.and_then(|d| d.cached_tokens).unwrap_or_default(),
+            reasoning_tokens: (wire.completion_tokens_details)
+                .and_then(|d| d.reasoning_tokens)
+                .unwrap_or_default(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use teleprompt_core::lm::Message;
+    use teleprompt_core::lm::{Effort, LmErrorKind, Message};
 
     use super::*;
 
@@ -224,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_body_has_what_was_set_and_nothing_else() {
-        let plain = body("m", &request(LmSettings::default()), true);
+        let plain = body("m", &request(LmSettings::default()), Dialect::default());
         assert_eq!(
             plain,
             json!({"model": "m", "messages": [
@@ -235,19 +317,32 @@ mod tests {
             max_tokens: Some(7),
             stop: vec!["x".into()],
             seed: Some(u64::MAX),
+            n: Some(3),
+            logprobs: Some(2),
+            reasoning: Some(Reasoning::Effort(Effort::Low)),
         };
         let schema = json!({"type": "object", "properties": {"a": {}}, "required": ["a"]});
         let full = request(settings)
             .with_rollout(2)
             .with_constraint(Some(OutputConstraint::JsonSchema(schema.clone())));
-        let sent = body("m", &full, true);
+        let sent = body("m", &full, Dialect::default());
         assert_eq!(sent["temperature"], json!(0.5));
         assert_eq!(sent["max_tokens"], json!(7));
         assert_eq!(sent["stop"], json!(["x"]));
         assert_eq!(sent["seed"], json!(1), "the rollout moves the seed on");
         assert_eq!(sent["response_format"]["json_schema"]["schema"], schema);
         assert_eq!(sent["response_format"]["json_schema"]["strict"], json!(false));
-        assert!(body("m", &full, false).get("response_format").is_none());
+        assert_eq!(
+            (&sent["n"], &sent["logprobs"], &sent["top_logprobs"]),
+            (&json!(3), &json!(true), &json!(2))
+        );
+        assert_eq!((&sent["reasoning_effort"], sent.get("reasoning")), (&json!("low"), None));
+        let dialect = Dialect { completion_tokens: true, reasoning_object: true };
+        let sent = body("m", &full, dialect);
+        assert_eq!((&sent["max_completion_tokens"], sent.get("max_tokens")), (&json!(7), None));
+        assert_eq!((&sent["reasoning"], sent.get("reasoning_effort")), (&json!({"effort": "low"}), None));
+        let tokens = LmSettings { reasoning: Some(Reasoning::Tokens(9)), ..LmSettings::default() };
+        assert_eq!(body("m", &request(tokens), dialect)["reasoning"], json!({"max_tokens": 9}));
     }
 
     #[test]
@@ -262,26 +357,12 @@ mod tests {
     }
 
     #[test]
-    fn impossible_settings_are_refused() {
-        let check_settings = |settings, part: &str| {
-            let failure = check(&request(settings), Some(4)).unwrap_err();
-            assert_eq!(failure.kind, LmErrorKind::InvalidRequest);
-            assert!(failure.detail.contains(part), "{}", failure.detail);
-        };
-        check_settings(LmSettings { temperature: Some(f64::NAN), ..LmSettings::default() }, "temperature");
-        check_settings(LmSettings { temperature: Some(2.5), ..LmSettings::default() }, "temperature");
-        check_settings(LmSettings { max_tokens: Some(0), ..LmSettings::default() }, "max_tokens");
-        check_settings(LmSettings { stop: vec!["x".into(); 5], ..LmSettings::default() }, "at most 4");
-        assert!(check(&LmRequest::default(), None).is_err());
-        assert!(check(&request(LmSettings::default()), None).is_ok());
-    }
-
-    #[test]
     fn completions_are_read_leniently_and_errors_are_not_answers() {
-        let read = |text: &str| ChatCompletion::read(text.as_bytes());
+        let read = |text: &str| ChatCompletion::read(text.as_bytes(), &LmSettings::default());
         let full = r#"{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"length"}],
-            "usage":{"prompt_tokens":5,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":4}}}"#;
-        let usage = Usage { input_tokens: 5, output_tokens: 2, cached_tokens: 4 };
+            "usage":{"prompt_tokens":5,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":4},
+                "completion_tokens_details":{"reasoning_tokens":1}}}"#;
+        let usage = Usage { input_tokens: 5, output_tokens: 2, cached_tokens: 4, reasoning_tokens: 1 };
         let expect = LmResponse::new("hi").with_finish(FinishReason::Length).with_usage(usage);
         assert_eq!(read(full), Ok(expect));
         let parts = r#"{"choices":[{"message":{"content":[{"type":"text","text":"a"},{"text":"b"}]}}]}"#;
@@ -296,5 +377,31 @@ mod tests {
         assert_eq!(kind(r#"{"error":{"message":"overloaded"}}"#), LmErrorKind::Malformed);
         let limited = LmErrorKind::RateLimited { retry_after: None };
         assert_eq!(kind(r#"{"error":{"message":"slow","code":429}}"#), limited);
+    }
+
+    #[test]
+    fn what_was_asked_for_is_there_or_it_is_an_error() {
+        let several = r#"{"choices":[
+            {"message":{"content":"a"},"logprobs":{"content":[{"token":"a","logprob":-0.5,"bytes":[97],
+                "top_logprobs":[{"token":"a","logprob":-0.5},{"token":"b","logprob":-1.5}]}]}},
+            {"message":{"content":"b"},"finish_reason":"length","logprobs":{"content":[
+                {"token":"b","logprob":-1.5}]}}]}"#;
+        let asked = LmSettings { n: Some(2), logprobs: Some(2), ..LmSettings::default() };
+        let answer = ChatCompletion::read(several.as_bytes(), &asked).unwrap();
+        let top = vec![("a".to_owned(), -0.5), ("b".to_owned(), -1.5)];
+        assert_eq!(answer.logprobs, [TokenLogprob { token: "a".into(), logprob: -0.5, top }]);
+        let other = &answer.others[0];
+        assert_eq!((other.text.as_str(), other.finish, other.logprobs.len()), ("b", FinishReason::Length, 1));
+
+        let dropped = |text: &str, asked: &LmSettings, part: &str| {
+            let failure = ChatCompletion::read(text.as_bytes(), asked).unwrap_err();
+            assert_eq!(failure.kind, LmErrorKind::Malformed);
+            assert!(failure.detail.contains(part), "{}", failure.detail);
+        };
+        let one = r#"{"choices":[{"message":{"content":"a"}}]}"#;
+        dropped(one, &LmSettings { n: Some(2), ..LmSettings::default() }, "1 of 2 completions");
+        dropped(one, &LmSettings { logprobs: Some(0), ..LmSettings::default() }, "no log-probabilities");
+        let withheld = r#"{"choices":[{"message":{"content":""},"finish_reason":"content_filter"}]}"#;
+        assert!(ChatCompletion::read(withheld.as_bytes(), &asked).is_ok(), "nothing was dropped");
     }
 }

@@ -4,17 +4,30 @@
 //! Where no model is named, the server is asked for its list (`GET BASE/models`) once, before the first call:
 //! the model belongs to the identity under which answers are cached, so it cannot stay open. Deliberately
 //! absent: what one server alone understands (grammars, samplers of its own).
+//!
+//! Two services need a little more than an address, and get it by their host names:
+//!
+//! | service | base URL | key |
+//! |---|---|---|
+//! | OpenRouter | `https://openrouter.ai/api/v1` | `OPENROUTER_API_KEY`, as a bearer token |
+//! | Azure OpenAI | `https://NAME.openai.azure.com/openai/v1` | `AZURE_OPENAI_API_KEY`, in the header `api-key` |
+//! | Azure, by deployment | `https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT?api-version=..` | the same |
+//!
+//! OpenRouter takes [`Reasoning`](teleprompt_core::lm::Reasoning) as an effort and as a number of tokens, other
+//! servers as an effort alone. Attribution headers are set with [`CompatibleBuilder::header`]. A deployment of a
+//! reasoning model on Azure wants [`CompatibleBuilder::max_completion_tokens`].
 
 use std::fmt;
 
 use futures::future::BoxFuture;
 use reqwest::Url;
-use reqwest::header::HeaderName;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use teleprompt_core::lm::{Capabilities, Lm, LmError, LmRequest, LmResponse, ModelId};
 
-use super::chat;
+use super::chat::{self, Dialect};
 use super::http::{self, Auth, Failure, Http, Timeouts, timeout_setters, unbuilt};
+use super::takes::Takes;
 use crate::{ApiKey, SpecError};
 
 /// A model on an OpenAI-compatible server. Build one with [`CompatibleLm::builder`].
@@ -30,7 +43,9 @@ pub struct CompatibleLm {
     model: String,
     base: BaseUrl,
     http: Http,
-    json_schema: bool,
+    headers: HeaderMap,
+    takes: Takes,
+    dialect: Dialect,
 }
 
 impl CompatibleLm {
@@ -41,8 +56,10 @@ impl CompatibleLm {
             model: None,
             key: None,
             key_header: None,
+            headers: Vec::new(),
             timeouts: Timeouts::default(),
             json_schema: true,
+            completion_tokens: false,
         }
     }
 
@@ -52,11 +69,11 @@ impl CompatibleLm {
     }
 
     async fn call(&self, request: &LmRequest) -> Result<LmResponse, Failure> {
-        chat::check(request, None)?;
-        let body = chat::body(&self.model, request, self.json_schema);
-        let built = self.http.client().post(self.base.join(&["chat", "completions"])).json(&body).build();
-        let built = built.map_err(unbuilt)?;
-        chat::ChatCompletion::read(&self.http.send(built).await?)
+        self.takes.check(request)?;
+        let body = chat::body(&self.model, request, self.dialect);
+        let post = self.http.client().post(self.base.join(&["chat", "completions"]));
+        let built = post.headers(self.headers.clone()).json(&body).build().map_err(unbuilt)?;
+        chat::ChatCompletion::read(&self.http.send(built).await?, &request.settings)
     }
 }
 
@@ -66,7 +83,7 @@ impl Lm for CompatibleLm {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::text().with_json_schema(self.json_schema).with_remote(!self.base.is_loopback())
+        Capabilities::text().with_json_schema(self.takes.json_schema).with_remote(!self.base.is_loopback())
     }
 
     fn generate<'a>(&'a self, request: &'a LmRequest) -> BoxFuture<'a, Result<LmResponse, LmError>> {
@@ -75,15 +92,28 @@ impl Lm for CompatibleLm {
 }
 
 /// Collects what a [`CompatibleLm`] needs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until `build` or `connect`"]
 pub struct CompatibleBuilder {
     base_url: String,
     model: Option<String>,
     key: Option<ApiKey>,
     key_header: Option<String>,
+    headers: Vec<(String, String)>,
     timeouts: Timeouts,
     json_schema: bool,
+    completion_tokens: bool,
+}
+
+/// The address without its query, which may hold a secret.
+impl fmt::Debug for CompatibleBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompatibleBuilder")
+            .field("base_url", &shown(&self.base_url))
+            .field("model", &self.model)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
 }
 
 impl CompatibleBuilder {
@@ -105,7 +135,21 @@ impl CompatibleBuilder {
         self
     }
 
+    /// One more header of every call, such as `HTTP-Referer` and `X-Title` for OpenRouter. Not for keys: what is
+    /// given here is not kept secret.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
     timeout_setters!();
+
+    /// Sends the bound on tokens as `max_completion_tokens`, as OpenAI's reasoning models want it, instead of
+    /// `max_tokens`.
+    pub fn max_completion_tokens(mut self) -> Self {
+        self.completion_tokens = true;
+        self
+    }
 
     /// Whether the server honours a JSON schema in `response_format` (yes).
     pub fn json_schema(mut self, yes: bool) -> Self {
@@ -113,25 +157,31 @@ impl CompatibleBuilder {
         self
     }
 
-    /// The model, without asking the server anything.
+    /// The model, without asking the server anything. Without a key, that of a [known service](self) is read from
+    /// its variable.
     ///
     /// # Errors
-    /// [`SpecError`] for a base URL that is none, or when no model is named.
+    /// [`SpecError`] for a base URL that is none, a header that cannot be sent, or when no model is named.
     pub fn build(self) -> Result<CompatibleLm, SpecError> {
-        let (base, http) = self.server()?;
+        self.build_from(&|name| std::env::var(name).ok())
+    }
+
+    fn build_from(self, env: &dyn Fn(&str) -> Option<String>) -> Result<CompatibleLm, SpecError> {
+        let mut lm = self.server(env)?;
         match self.model {
             Some(model) if !model.trim().is_empty() => {
-                Ok(Self::assemble(base, http, model, self.json_schema))
+                lm.name(model);
+                Ok(lm)
             }
-            _ => Err(SpecError::NoModel { url: base.to_string(), reason: "none was named".to_owned() }),
+            _ => Err(SpecError::NoModel { url: lm.base.to_string(), reason: "none was named".to_owned() }),
         }
     }
 
     /// The model; where none is named, the only one that the server offers.
     ///
     /// # Errors
-    /// [`SpecError`] for a base URL that is none, a list of models that cannot be read, or one that holds
-    /// none or several.
+    /// [`SpecError`] as for [`CompatibleBuilder::build`], for a list of models that cannot be read, or for one that
+    /// holds none or several.
     ///
     /// # Cost
     /// One HTTP exchange when no model is named, else none.
@@ -139,23 +189,33 @@ impl CompatibleBuilder {
         if self.model.is_some() {
             return self.build();
         }
-        let (base, http) = self.server()?;
-        let mut names = models(&http, &base).await?;
+        let mut lm = self.server(&|name| std::env::var(name).ok())?;
+        let url = lm.base.to_string();
+        let mut names = models(&lm).await?;
         match (names.pop(), names.is_empty()) {
-            (Some(model), true) => Ok(Self::assemble(base, http, model, self.json_schema)),
+            (Some(model), true) => {
+                lm.name(model);
+                Ok(lm)
+            }
             (Some(last), false) => {
                 names.push(last);
-                Err(SpecError::SeveralModels { url: base.to_string(), names })
+                Err(SpecError::SeveralModels { url, names })
             }
-            (None, _) => {
-                Err(SpecError::NoModel { url: base.to_string(), reason: "the server offers none".to_owned() })
-            }
+            (None, _) => Err(SpecError::NoModel { url, reason: "the server offers none".to_owned() }),
         }
     }
 
-    fn server(&self) -> Result<(BaseUrl, Http), SpecError> {
+    /// All but the model's name.
+    fn server(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<CompatibleLm, SpecError> {
         let base = BaseUrl::parse(&self.base_url)?;
-        let auth = match (&self.key_header, self.key.clone()) {
+        let service = Service::of(&base);
+        let key = match (&self.key, service.key_variable) {
+            (None, Some(variable)) if env(variable).is_some_and(|value| !value.trim().is_empty()) => {
+                Some(ApiKey::from_lookup(variable, env)?)
+            }
+            (key, _) => key.clone(),
+        };
+        let auth = match (self.key_header.as_deref().or(service.key_header), key) {
             (Some(name), Some(key)) => {
                 let header = HeaderName::from_bytes(name.as_bytes());
                 let unusable = |_| SpecError::InvalidKey { origin: format!("a key in the header `{name}`") };
@@ -163,17 +223,65 @@ impl CompatibleBuilder {
             }
             (_, key) => Auth::Bearer(key),
         };
-        let http = Http::new(&base, auth, self.timeouts)?;
-        Ok((base, http))
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let unusable = || SpecError::InvalidKey { origin: format!("the header `{name}`") };
+            let value = HeaderValue::from_str(value).map_err(|_| unusable())?;
+            headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable())?, value);
+        }
+        Ok(CompatibleLm {
+            id: ModelId::new(base.to_string()),
+            model: String::new(),
+            http: Http::new(&base, auth, self.timeouts)?,
+            base,
+            headers,
+            takes: Takes {
+                json_schema: self.json_schema,
+                reasoning_tokens: service.reasoning_object,
+                ..chat::TAKES
+            },
+            dialect: Dialect {
+                completion_tokens: self.completion_tokens,
+                reasoning_object: service.reasoning_object,
+            },
+        })
     }
+}
 
-    fn assemble(base: BaseUrl, http: Http, model: String, json_schema: bool) -> CompatibleLm {
-        CompatibleLm { id: ModelId::new(format!("{base}#{model}")), model, base, http, json_schema }
+impl CompatibleLm {
+    fn name(&mut self, model: String) {
+        self.id = ModelId::new(format!("{}#{model}", self.base));
+        self.model = model;
+    }
+}
+
+/// What a service needs beyond its address.
+#[derive(Default)]
+struct Service {
+    key_variable: Option<&'static str>,
+    key_header: Option<&'static str>,
+    reasoning_object: bool,
+}
+
+impl Service {
+    /// By the host, and over TLS alone: nobody else gets a key from the environment.
+    fn of(base: &BaseUrl) -> Self {
+        match base.0.host_str() {
+            Some("openrouter.ai") if base.is_tls() => {
+                Self { key_variable: Some("OPENROUTER_API_KEY"), reasoning_object: true, ..Self::default() }
+            }
+            Some(host) if base.is_tls() && host.ends_with(".openai.azure.com") => Self {
+                key_variable: Some("AZURE_OPENAI_API_KEY"),
+                key_header: Some("api-key"),
+                ..Self::default()
+            },
+            _ => Self::default(),
+        }
     }
 }
 
 /// The names in the server's list of models.
-async fn models(http: &Http, base: &BaseUrl) -> Result<Vec<String>, SpecError> {
+async fn models(lm: &CompatibleLm) -> Result<Vec<String>, SpecError> {
     #[derive(Deserialize)]
     struct List {
         data: Vec<Entry>,
@@ -183,20 +291,20 @@ async fn models(http: &Http, base: &BaseUrl) -> Result<Vec<String>, SpecError> {
         id: String,
     }
     let listed = async {
-        let request = http.client().get(base.join(&["models"])).build().map_err(unbuilt)?;
-        let body = http.send(request).await?;
+        let get = lm.http.client().get(lm.base.join(&["models"])).headers(lm.headers.clone());
+        let body = lm.http.send(get.build().map_err(unbuilt)?).await?;
         serde_json::from_slice::<List>(&body)
             .map_err(|_| Failure::malformed("expected a list of models in JSON"))
     };
     let list = listed.await.map_err(|failure| SpecError::NoModel {
-        url: base.to_string(),
+        url: lm.base.to_string(),
         reason: format!("its list of models could not be read ({failure})"),
     })?;
     Ok(list.data.into_iter().map(|entry| entry.id).collect())
 }
 
 /// A checked base URL: http or https, with a host, without user name and password.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct BaseUrl(Url);
 
 impl BaseUrl {
@@ -237,10 +345,21 @@ impl BaseUrl {
     }
 }
 
+/// What a message may show of a base URL that may be none: no query, no user name, no password.
+pub(crate) fn shown(base_url: &str) -> String {
+    BaseUrl::parse(base_url).map_or_else(|_| "(no base URL)".to_owned(), |base| base.to_string())
+}
+
 /// The URL without its query, which may hold a secret.
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", http::address(&self.0), self.0.path().trim_end_matches('/'))
+    }
+}
+
+impl fmt::Debug for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BaseUrl({self})")
     }
 }
 
@@ -285,5 +404,50 @@ mod tests {
         let lm = CompatibleLm::builder("http://h:8/v1/").model("org/m").build().unwrap();
         assert_eq!(lm.model().as_str(), "http://h:8/v1#org/m");
         assert!(matches!(CompatibleLm::builder("http://h/v1").build(), Err(SpecError::NoModel { .. })));
+    }
+
+    #[test]
+    fn known_services_read_their_own_key_and_nobody_else_gets_it() {
+        let env = |name: &str| match name {
+            "OPENROUTER_API_KEY" => Some("router".to_owned()),
+            "AZURE_OPENAI_API_KEY" => Some("azure".to_owned()),
+            _ => Some("other".to_owned()),
+        };
+        let auth = |url: &str| {
+            let lm = CompatibleLm::builder(url).model("m").build_from(&env).unwrap();
+            lm.http.key_header().map(|(name, value)| {
+                assert!(value.is_sensitive());
+                format!("{name}: {}", value.to_str().unwrap())
+            })
+        };
+        assert_eq!(auth("https://openrouter.ai/api/v1").as_deref(), Some("authorization: Bearer router"));
+        let azure = "https://mine.openai.azure.com/openai/deployments/d?api-version=2024-10-21";
+        assert_eq!(auth(azure).as_deref(), Some("api-key: azure"));
+        for url in [
+            "http://openrouter.ai/api/v1",
+            "https://openrouter.ai.example.com/v1",
+            "https://openai.azure.com.example.com/v1",
+            "https://xopenai.azure.com/v1",
+            "http://localhost:1/v1",
+        ] {
+            assert_eq!(auth(url), None, "{url}");
+        }
+        let own = CompatibleLm::builder(azure).model("m").key(ApiKey::new("mine").unwrap());
+        let (_, value) = own.build_from(&env).unwrap().http.key_header().unwrap();
+        assert_eq!(value, "mine", "a key that is passed in comes first");
+    }
+
+    #[test]
+    fn only_a_service_that_takes_tokens_of_reasoning_gets_them() {
+        use teleprompt_core::lm::{LmErrorKind, LmSettings, Message, Reasoning};
+
+        let settings = LmSettings { reasoning: Some(Reasoning::Tokens(64)), ..LmSettings::default() };
+        let request = LmRequest::new(vec![Message::user("q")]).with_settings(settings);
+        let takes = |url: &str| {
+            let lm = CompatibleLm::builder(url).model("m").build_from(&|_| None).unwrap();
+            lm.takes.check(&request)
+        };
+        assert!(takes("https://openrouter.ai/api/v1").is_ok());
+        assert_eq!(takes("https://h/v1").unwrap_err().kind, LmErrorKind::InvalidRequest);
     }
 }

@@ -2,26 +2,38 @@
 //!
 //! The shape differs from chat completions: the assistant is called `model`, the system message stands apart,
 //! and a prompt can be blocked without any candidate. JSON schemas are passed as structured output
-//! (`responseJsonSchema`). Deliberately absent: tools, media, several candidates.
+//! (`responseJsonSchema`). Reasoning is called thinking, and takes a number of tokens (2.5) or an effort (3 and
+//! later). Deliberately absent: tools, media.
 
 use futures::future::BoxFuture;
 use reqwest::header::HeaderName;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use teleprompt_core::lm::{
-    Capabilities, FinishReason, Lm, LmError, LmErrorKind, LmRequest, LmResponse, ModelId, Role, Usage,
+    Capabilities, Completion, FinishReason, Lm, LmError, LmErrorKind, LmRequest, LmResponse, LmSettings,
+    ModelId, Reasoning, Role, TokenLogprob, Usage,
 };
 
 use super::anthropic::split_system;
 use super::chat;
 use super::compatible::BaseUrl;
 use super::http::{Auth, Failure, Http, Timeouts, disguised, timeout_setters, unbuilt, unreadable};
+use super::takes::Takes;
 use crate::{ApiKey, SpecError};
 
 const KEY_HEADER: &str = "x-goog-api-key";
 const BASE: &str = "https://generativelanguage.googleapis.com";
-/// Stop strings that the provider takes in one request.
-const MAX_STOPS: usize = 5;
+/// What the provider takes.
+const TAKES: Takes = Takes {
+    stops: Some(5),
+    seed: true,
+    completions: 8,
+    logprobs: true,
+    effort: true,
+    reasoning_tokens: true,
+    json_schema: true,
+    ..Takes::PLAIN
+};
 
 /// A Gemini model, with the identity `gemini/NAME`. Build one with [`GeminiLm::builder`].
 ///
@@ -48,7 +60,7 @@ impl GeminiLm {
         let body = body(request)?;
         let address = self.base.join(&["v1beta", "models", &format!("{}:generateContent", self.model)]);
         let built = self.http.client().post(address).json(&body).build().map_err(unbuilt)?;
-        read(&self.http.send(built).await?)
+        read(&self.http.send(built).await?, &request.settings)
     }
 }
 
@@ -121,7 +133,7 @@ impl GeminiBuilder {
 }
 
 fn body(request: &LmRequest) -> Result<Value, Failure> {
-    chat::check(request, Some(MAX_STOPS))?;
+    TAKES.check(request)?;
     let (system, turns) = split_system(&request.messages);
     if turns.is_empty() || turns.iter().any(|message| message.role == Role::System) {
         return Err(Failure::new(
@@ -139,11 +151,21 @@ fn body(request: &LmRequest) -> Result<Value, Failure> {
     let settings = &request.settings;
     let seed = chat::seed(request).map(|seed| Value::from(seed & i64::from(i32::MAX)));
     let schema = chat::schema(request);
+    let thinking = settings.reasoning.map(|reasoning| match reasoning {
+        Reasoning::Tokens(tokens) => json!({ "thinkingBudget": tokens }),
+        Reasoning::Effort(effort) => json!({ "thinkingLevel": effort.as_str() }),
+        // Refused by `TAKES` before it comes here.
+        _ => Value::Null,
+    });
     let config: Map<String, Value> = [
         ("temperature", settings.temperature.map(Value::from)),
         ("maxOutputTokens", settings.max_tokens.map(Value::from)),
         ("stopSequences", (!settings.stop.is_empty()).then(|| Value::from(settings.stop.clone()))),
         ("seed", seed),
+        ("candidateCount", settings.n.map(Value::from)),
+        ("responseLogprobs", settings.logprobs.map(|_| Value::from(true))),
+        ("logprobs", settings.logprobs.filter(|k| *k > 0).map(Value::from)),
+        ("thinkingConfig", thinking),
         ("responseMimeType", schema.map(|_| Value::from("application/json"))),
         ("responseJsonSchema", schema.cloned()),
     ]
@@ -182,6 +204,41 @@ struct Candidate {
     content: Content,
     #[serde(default)]
     finish_reason: Option<String>,
+    #[serde(default)]
+    logprobs_result: Logprobs,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Logprobs {
+    chosen_candidates: Vec<Token>,
+    top_candidates: Vec<Likely>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Likely {
+    candidates: Vec<Token>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Token {
+    token: String,
+    log_probability: f64,
+}
+
+impl From<Logprobs> for Vec<TokenLogprob> {
+    fn from(found: Logprobs) -> Self {
+        let mut top = found.top_candidates.into_iter();
+        let pair = |likely: Token| (likely.token, likely.log_probability);
+        let token = |chosen: Token| TokenLogprob {
+            token: chosen.token,
+            logprob: chosen.log_probability,
+            top: top.next().into_iter().flat_map(|likely| likely.candidates).map(pair).collect(),
+        };
+        found.chosen_candidates.into_iter().map(token).collect()
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -215,37 +272,44 @@ struct Counts {
     cached_content_token_count: u64,
 }
 
-fn read(bytes: &[u8]) -> Result<LmResponse, Failure> {
+fn read(bytes: &[u8], asked: &LmSettings) -> Result<LmResponse, Failure> {
     let answer: Answer = serde_json::from_slice(bytes).map_err(|error| unreadable(&error, bytes))?;
     if let Some(error) = answer.error.filter(|error| !error.is_null()) {
         return Err(disguised(&error));
     }
+    let counts = answer.usage_metadata;
     let usage = Usage {
-        input_tokens: answer.usage_metadata.prompt_token_count,
-        output_tokens: answer.usage_metadata.candidates_token_count
-            + answer.usage_metadata.thoughts_token_count,
-        cached_tokens: answer.usage_metadata.cached_content_token_count,
+        input_tokens: counts.prompt_token_count,
+        output_tokens: counts.candidates_token_count + counts.thoughts_token_count,
+        cached_tokens: counts.cached_content_token_count,
+        reasoning_tokens: counts.thoughts_token_count,
     };
-    let Some(candidate) = answer.candidates.into_iter().next() else {
-        let blocked = answer.prompt_feedback.and_then(|feedback| feedback.block_reason);
-        return match blocked {
-            Some(_) => Ok(LmResponse::new("").with_finish(FinishReason::Filtered).with_usage(usage)),
-            None => Err(Failure::malformed("the answer has no candidate")),
+    let blocked = answer.prompt_feedback.and_then(|feedback| feedback.block_reason);
+    if answer.candidates.is_empty() && blocked.is_some() {
+        return Ok(LmResponse::new("").with_finish(FinishReason::Filtered).with_usage(usage));
+    }
+    let completions = answer.candidates.into_iter().map(Candidate::into_completion).collect();
+    chat::answer(completions, usage, asked, "the answer has no candidate")
+}
+
+impl Candidate {
+    fn into_completion(self) -> Completion {
+        let text =
+            self.content.parts.into_iter().filter(|part| !part.thought).map(|part| part.text).collect();
+        let finish = match self.finish_reason.as_deref() {
+            Some("MAX_TOKENS") => FinishReason::Length,
+            Some("SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII") => {
+                FinishReason::Filtered
+            }
+            _ => FinishReason::Stop,
         };
-    };
-    let text: String =
-        candidate.content.parts.into_iter().filter(|part| !part.thought).map(|part| part.text).collect();
-    let finish = match candidate.finish_reason.as_deref() {
-        Some("MAX_TOKENS") => FinishReason::Length,
-        Some("SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII") => FinishReason::Filtered,
-        _ => FinishReason::Stop,
-    };
-    Ok(LmResponse::new(text).with_finish(finish).with_usage(usage))
+        Completion { text, finish, logprobs: self.logprobs_result.into() }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use teleprompt_core::lm::{LmSettings, Message, OutputConstraint};
+    use teleprompt_core::lm::{Effort, Message, OutputConstraint};
 
     use super::*;
 
@@ -273,6 +337,18 @@ mod tests {
         assert_eq!(body(&request).unwrap(), expect);
         let plain = body(&LmRequest::new(vec![Message::user("q")])).unwrap();
         assert_eq!(plain, json!({"contents": [{"role": "user", "parts": [{"text": "q"}]}]}));
+        let config = |settings| {
+            let request = LmRequest::new(vec![Message::user("q")]).with_settings(settings);
+            body(&request).unwrap()["generationConfig"].clone()
+        };
+        let reasoning = Some(Reasoning::Tokens(0));
+        let all = LmSettings { n: Some(2), logprobs: Some(3), reasoning, ..LmSettings::default() };
+        let thinking = json!({"thinkingBudget": 0});
+        let expect =
+            json!({"candidateCount": 2, "responseLogprobs": true, "logprobs": 3, "thinkingConfig": thinking});
+        assert_eq!(config(all), expect);
+        let effort = LmSettings { reasoning: Some(Reasoning::Effort(Effort::Low)), ..LmSettings::default() };
+        assert_eq!(config(effort), json!({"thinkingConfig": {"thinkingLevel": "low"}}));
     }
 
     #[test]
@@ -280,7 +356,8 @@ mod tests {
         let answer = r#"{"candidates": [{"content": {"role": "model", "parts": [
                 {"text": "hm", "thought": true}, {"text": "hi"}]}, "finishReason": "STOP"}],
             "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 1, "thoughtsTokenCount": 4}}"#;
-        let usage = Usage { input_tokens: 5, output_tokens: 5, cached_tokens: 0 };
+        let read = |text: &[u8]| read(text, &LmSettings::default());
+        let usage = Usage { input_tokens: 5, output_tokens: 5, reasoning_tokens: 4, ..Usage::default() };
         assert_eq!(read(answer.as_bytes()), Ok(LmResponse::new("hi").with_usage(usage)));
         let blocked = read(br#"{"promptFeedback": {"blockReason": "SAFETY"}}"#).unwrap();
         assert_eq!(blocked.finish, FinishReason::Filtered);
@@ -298,5 +375,23 @@ mod tests {
         assert_eq!(build("m"), SpecError::MissingKey { variable: "GEMINI_API_KEY".to_owned() });
         let other = |name: &str| (name == "GOOGLE_API_KEY").then(|| "k".to_owned());
         assert!(GeminiLm::builder("m").build_from(&other).is_ok());
+    }
+
+    #[test]
+    fn candidates_and_log_probabilities_are_read() {
+        let answer = r#"{"candidates": [
+            {"content": {"parts": [{"text": "a"}]}, "logprobsResult": {
+                "chosenCandidates": [{"token": "a", "logProbability": -0.5}],
+                "topCandidates": [{"candidates": [{"token": "a", "logProbability": -0.5},
+                    {"token": "b", "logProbability": -1.5}]}]}},
+            {"content": {"parts": [{"text": "b"}]}, "logprobsResult": {
+                "chosenCandidates": [{"token": "b", "logProbability": -1.5}]}}]}"#;
+        let asked = LmSettings { n: Some(2), logprobs: Some(2), ..LmSettings::default() };
+        let answer = read(answer.as_bytes(), &asked).unwrap();
+        assert_eq!((answer.text.as_str(), answer.others[0].text.as_str()), ("a", "b"));
+        assert_eq!(answer.logprobs[0].top[1], ("b".to_owned(), -1.5));
+        assert_eq!(answer.others[0].logprobs[0].logprob, -1.5);
+        let fewer = read(br#"{"candidates": [{"content": {"parts": [{"text": "a"}]}}]}"#, &asked);
+        assert_eq!(fewer.unwrap_err().kind, LmErrorKind::Malformed);
     }
 }

@@ -10,7 +10,7 @@
 //! | 404 | `NotFound` |
 //! | 400, 422 and other 4xx; 3xx | `InvalidRequest`, or `ContextOverflow` where the message says so |
 //! | 408, no answer in time | `Timeout` |
-//! | 5xx | `Server` |
+//! | 5xx | `Server`, with the wait the server asks for |
 //! | refused, reset, cut short | `Connection` |
 //! | no JSON, not an answer, larger than [`MAX_BODY`] | `Malformed` |
 //!
@@ -31,6 +31,9 @@ use crate::{ApiKey, SpecError};
 
 /// The largest answer that is read, in bytes (16 MiB): a completion is smaller by orders of magnitude.
 pub(crate) const MAX_BODY: usize = 16 << 20;
+
+/// The most of an error's body that is read, in bytes.
+const MAX_ERROR_BODY: usize = 64 << 10;
 
 /// The most characters of a server's own message that an error carries.
 const MAX_DETAIL: usize = 600;
@@ -156,13 +159,26 @@ impl Http {
         &self.client
     }
 
+    /// The header that carries the key.
+    #[cfg(test)]
+    pub(crate) fn key_header(&self) -> Option<(HeaderName, HeaderValue)> {
+        self.auth.header()
+    }
+
     /// Sends `request`, with the key, and returns the body of a 2xx answer.
     pub(crate) async fn send(&self, mut request: reqwest::Request) -> Result<Vec<u8>, Failure> {
         if let Some((name, value)) = self.auth.header() {
             request.headers_mut().insert(name, value);
         }
         *request.timeout_mut() = Some(self.timeouts.call);
-        self.exchange(request).await.map_err(|failure| self.cleaned(failure))
+        match self.exchange(request).await {
+            // A server that repeats the key in an answer must not bring it into a cache or a cassette.
+            Ok(body) => Ok(match self.auth.key() {
+                Some(key) => key.redact_bytes(body),
+                None => body,
+            }),
+            Err(failure) => Err(self.cleaned(failure)),
+        }
     }
 
     async fn exchange(&self, request: reqwest::Request) -> Result<Vec<u8>, Failure> {
@@ -171,6 +187,16 @@ impl Http {
         let mut response = self.client.execute(request).await.map_err(failed)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
+        if !status.is_success() {
+            // The status says what went wrong. A message that breaks off or has no end cannot change that.
+            while let Ok(Some(chunk)) = response.chunk().await {
+                body.extend_from_slice(&chunk);
+                if body.len() > MAX_ERROR_BODY {
+                    break;
+                }
+            }
+            return Err(refused(status.as_u16(), &headers, &body));
+        }
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > MAX_BODY {
                 return Err(Failure::malformed(format!(
@@ -180,7 +206,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        if status.is_success() { Ok(body) } else { Err(refused(status.as_u16(), &headers, &body)) }
+        Ok(body)
     }
 
     /// What a failure of the transport means.
@@ -251,7 +277,7 @@ pub(crate) fn refused(status: u16, headers: &HeaderMap, body: &[u8]) -> Failure 
         400 if told.bad_key => LmErrorKind::Auth,
         404 => LmErrorKind::NotFound,
         408 => LmErrorKind::Timeout,
-        500..=599 => LmErrorKind::Server { status },
+        500..=599 => LmErrorKind::Server { status, retry_after: wait },
         300..=399 => {
             let to = headers.get("location").and_then(|v| v.to_str().ok()).unwrap_or("another address");
             detail = format!("HTTP {status}: the server redirects to {to}: use that address as base URL");
@@ -359,7 +385,8 @@ mod tests {
         check(429, r#"{"error":{"message":"slow down"}}"#, LmErrorKind::RateLimited { retry_after: wait });
         check(429, r#"{"error":{"message":"pay","code":"insufficient_quota"}}"#, LmErrorKind::Auth);
         check(503, "", LmErrorKind::RateLimited { retry_after: wait });
-        check(500, "<html>oops", LmErrorKind::Server { status: 500 });
+        check(500, "<html>oops", LmErrorKind::Server { status: 500, retry_after: wait });
+        check(529, "", LmErrorKind::Server { status: 529, retry_after: wait });
         check(401, r#"{"error":"no"}"#, LmErrorKind::Auth);
         check(403, "", LmErrorKind::Auth);
         check(404, r#"{"detail":"Not Found"}"#, LmErrorKind::NotFound);

@@ -18,4 +18,5 @@ pub(crate) mod http;
 #[cfg(feature = "openai")]
 pub mod openai;
 pub(crate) mod overflow;
+pub(crate) mod takes;
 mod wait;

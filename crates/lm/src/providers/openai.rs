@@ -15,21 +15,22 @@ use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use async_openai::types::chat::{
     ChatCompletionRequestAssistantMessage, ChatCompletionRequestMessage, ChatCompletionRequestSystemMessage,
-    ChatCompletionRequestUserMessage, CreateChatCompletionRequest, ResponseFormat, ResponseFormatJsonSchema,
-    StopConfiguration,
+    ChatCompletionRequestUserMessage, CreateChatCompletionRequest, ReasoningEffort, ResponseFormat,
+    ResponseFormatJsonSchema, StopConfiguration,
 };
 use futures::future::BoxFuture;
 use teleprompt_core::lm::{
-    Capabilities, Lm, LmError, LmErrorKind, LmRequest, LmResponse, Message, ModelId, Role,
+    Capabilities, Effort, Lm, LmError, LmErrorKind, LmRequest, LmResponse, Message, ModelId, Reasoning, Role,
 };
 
 use super::chat::{self, ChatCompletion};
 use super::compatible::BaseUrl;
 use super::http::{Auth, Failure, Http, Timeouts, timeout_setters, unreadable};
+use super::takes::Takes;
 use crate::{ApiKey, SpecError};
 
-/// Stop strings that OpenAI takes in one request.
-const MAX_STOPS: usize = 4;
+/// What OpenAI takes. Reasoning models take an effort, and neither a temperature nor stop strings: they say so.
+const TAKES: Takes = Takes { stops: Some(4), json_schema: true, ..chat::TAKES };
 
 /// A model of OpenAI, with the identity `openai/NAME`. Build one with [`OpenAiLm::builder`].
 ///
@@ -55,10 +56,10 @@ impl OpenAiLm {
     }
 
     async fn call(&self, request: &LmRequest) -> Result<LmResponse, Failure> {
-        chat::check(request, Some(MAX_STOPS))?;
+        TAKES.check(request)?;
         let body = self.body(request)?;
         let completion: ChatCompletion = self.client.chat().create_byot(body).await.map_err(failure)?;
-        completion.into_response()
+        completion.into_response(&request.settings)
     }
 
     #[expect(deprecated, reason = "`seed` is the only way to ask for reproducible sampling")]
@@ -71,6 +72,10 @@ impl OpenAiLm {
             max_completion_tokens: settings.max_tokens,
             stop: (!settings.stop.is_empty()).then(|| StopConfiguration::StringArray(settings.stop.clone())),
             seed: chat::seed(request),
+            n: settings.n.and_then(|n| u8::try_from(n).ok()),
+            logprobs: settings.logprobs.map(|_| true),
+            top_logprobs: settings.logprobs.filter(|k| *k > 0).and_then(|k| u8::try_from(k).ok()),
+            reasoning_effort: settings.reasoning.and_then(effort),
             response_format: chat::schema(request).map(|schema| ResponseFormat::JsonSchema {
                 json_schema: ResponseFormatJsonSchema {
                     description: None,
@@ -170,6 +175,18 @@ impl OpenAiBuilder {
         let client =
             Client::build(http.client().clone(), config).with_http_service(OneAttempt(Arc::new(http)));
         Ok(OpenAiLm { id: ModelId::new(format!("openai/{}", self.model)), model: self.model, client })
+    }
+}
+
+fn effort(reasoning: Reasoning) -> Option<ReasoningEffort> {
+    match reasoning {
+        Reasoning::Effort(Effort::None) => Some(ReasoningEffort::None),
+        Reasoning::Effort(Effort::Minimal) => Some(ReasoningEffort::Minimal),
+        Reasoning::Effort(Effort::Low) => Some(ReasoningEffort::Low),
+        Reasoning::Effort(Effort::Medium) => Some(ReasoningEffort::Medium),
+        Reasoning::Effort(Effort::High) => Some(ReasoningEffort::High),
+        // Refused by `TAKES` before it comes here.
+        _ => None,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::everyone;
 const TEXT: &str = r#"{"wet": true}"#;
 
 fn scripted() -> Arc<dyn Lm> {
-    let usage = Usage { input_tokens: 9, output_tokens: 3, cached_tokens: 0 };
+    let usage = Usage { input_tokens: 9, output_tokens: 3, ..Usage::default() };
     Arc::new(
         ScriptedLm::new(move |_| LmResponse::new(TEXT).with_usage(usage))
             .with_capabilities(Capabilities::text().with_json_schema(true)),

@@ -3,12 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "tests, helpers included, may panic")]
 
 mod cache_file;
+mod cache_kill;
 mod conformance;
 mod hostile;
+mod hostile_server;
 mod other_providers;
 mod providers;
 mod proxy;
 mod secrets;
+mod secrets_run;
+mod services;
+mod settings;
 
 use std::time::Duration;
 

@@ -62,7 +62,7 @@ async fn anthropic_errors() {
         (403, "permission_error", LmErrorKind::Auth),
         (404, "not_found_error", LmErrorKind::NotFound),
         (400, "invalid_request_error", LmErrorKind::InvalidRequest),
-        (529, "overloaded_error", LmErrorKind::Server { status: 529 }),
+        (529, "overloaded_error", LmErrorKind::Server { status: 529, retry_after: None }),
     ];
     for (status, name, kind) in cases {
         let (_server, lm) = anthropic(json_answer(status, error(name))).await;
@@ -111,7 +111,11 @@ async fn gemini_errors() {
         (429, limited, LmErrorKind::RateLimited { retry_after: wait }),
         (400, refused, LmErrorKind::Auth),
         (400, json!({"error": {"code": 400, "message": "bad"}}), LmErrorKind::InvalidRequest),
-        (500, json!({"error": {"code": 500, "message": "oops"}}), LmErrorKind::Server { status: 500 }),
+        (
+            500,
+            json!({"error": {"code": 500, "message": "oops"}}),
+            LmErrorKind::Server { status: 500, retry_after: None },
+        ),
     ];
     for (status, body, kind) in cases {
         let (_server, lm) = gemini(json_answer(status, body)).await;

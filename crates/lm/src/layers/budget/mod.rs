@@ -1,7 +1,8 @@
 //! [`Budget`]: caps on calls, tokens, money and time that no call passes.
 //!
 //! Before a call begins, the most that it can use is reserved: a token for every byte of its prompt, and its
-//! `max_tokens`. A call that does not fit beside what was spent is refused with [`LmErrorKind::Stopped`] and the
+//! `max_tokens` for each of its `n` completions. Where tokens or money are capped, a request without `max_tokens` is
+//! sent with 4,096 (and its tokens of reasoning): without a bound, no cap could be kept. A call that does not fit beside what was spent is refused with [`LmErrorKind::Stopped`] and the
 //! name of the cap; one that fits once calls in flight have turned out smaller waits for them. So a cap holds
 //! however many calls run at once, and a refusal does not depend on timing alone.
 //!
@@ -14,7 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use teleprompt_core::lm::{Capabilities, Lm, LmError, LmErrorKind, LmRequest, LmResponse, ModelId, Usage};
+use teleprompt_core::lm::{
+    Capabilities, Lm, LmError, LmErrorKind, LmRequest, LmResponse, ModelId, OutputConstraint, Reasoning,
+    Usage,
+};
 use tokio::time::Instant;
 
 use purse::{Purse, Reservation, Use};
@@ -203,7 +207,20 @@ impl BudgetedLm {
         }
     }
 
+    /// The request with a bound on its completion, where a cap needs one and it has none.
+    fn bounded(&self, request: &LmRequest) -> Option<LmRequest> {
+        let caps = &self.budget.0.caps;
+        let needed = (caps.tokens.is_some() || caps.usd.is_some()) && request.settings.max_tokens.is_none();
+        needed.then(|| {
+            let mut request = request.clone();
+            request.settings.max_tokens = u32::try_from(open_completion(&request)).ok();
+            request
+        })
+    }
+
     async fn call(&self, request: &LmRequest) -> Result<LmResponse, LmError> {
+        let bounded = self.bounded(request);
+        let request = bounded.as_ref().unwrap_or(request);
         let most = self.priced(&most(request));
         let reserved = self.budget.reserve(most, self.price.is_some()).await;
         let mut reservation =
@@ -239,9 +256,23 @@ impl Lm for BudgetedLm {
 
 /// The most tokens that a call can use: no tokenizer makes more tokens than there are bytes.
 fn most(request: &LmRequest) -> Usage {
-    let prompt = request.messages.iter().map(|m| m.text().len() as u64 + MESSAGE_OVERHEAD).sum();
-    let completion = request.settings.max_tokens.map_or(OPEN_COMPLETION, u64::from);
-    Usage { input_tokens: prompt, output_tokens: completion, cached_tokens: 0 }
+    let prompt: u64 = request.messages.iter().map(|m| m.text().len() as u64 + MESSAGE_OVERHEAD).sum();
+    // Providers count a schema with the prompt.
+    let constraint = match &request.constraint {
+        Some(OutputConstraint::JsonSchema(schema)) => schema.to_string().len() as u64,
+        _ => 0,
+    };
+    let completion = request.settings.max_tokens.map_or_else(|| open_completion(request), u64::from);
+    let completion = completion.saturating_mul(u64::from(request.settings.n.unwrap_or(1)));
+    Usage { input_tokens: prompt + constraint, output_tokens: completion, ..Usage::default() }
+}
+
+/// The bound of a completion that has none, reasoning included.
+fn open_completion(request: &LmRequest) -> u64 {
+    match request.settings.reasoning {
+        Some(Reasoning::Tokens(tokens)) => OPEN_COMPLETION + u64::from(tokens),
+        _ => OPEN_COMPLETION,
+    }
 }
 
 #[cfg(test)]
@@ -270,7 +301,7 @@ mod tests {
                 if let Some(kind) = &self.1 {
                     return Err(LmError::new(self.0.clone(), kind.clone(), ""));
                 }
-                let usage = Usage { input_tokens: 60, output_tokens: 40, cached_tokens: 0 };
+                let usage = Usage { input_tokens: 60, output_tokens: 40, ..Usage::default() };
                 Ok(LmResponse::new("ok").with_usage(usage))
             })
         }
@@ -354,5 +385,44 @@ mod tests {
         assert!(futures::poll!(&mut dropped).is_pending());
         drop(dropped);
         assert_eq!(budget.spent().tokens, 400);
+    }
+
+    /// Answers with the bound that it was sent, in place of text.
+    struct Bound(ModelId);
+
+    impl Lm for Bound {
+        fn model(&self) -> &ModelId {
+            &self.0
+        }
+
+        fn generate<'a>(&'a self, request: &'a LmRequest) -> BoxFuture<'a, Result<LmResponse, LmError>> {
+            Box::pin(async move { Ok(LmResponse::new(format!("{:?}", request.settings.max_tokens))) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_completion_without_a_bound_gets_one_where_a_cap_needs_it() {
+        let sent = async |caps: Caps, settings: LmSettings| {
+            let lm = Budget::new(caps).wrap(Bound(ModelId::new("m"))).unwrap();
+            let request = LmRequest::new(vec![Message::user("q")]).with_settings(settings);
+            lm.generate(&request).await.unwrap().text
+        };
+        let open = LmSettings::default;
+        assert_eq!(sent(Caps::default().calls(1), open()).await, "None");
+        assert_eq!(sent(Caps::default().tokens(9_999), open()).await, "Some(4096)");
+        assert_eq!(sent(Caps::default().usd(9.0), open()).await, "Some(4096)");
+        let thinks = LmSettings { reasoning: Some(Reasoning::Tokens(1_024)), ..open() };
+        assert_eq!(sent(Caps::default().tokens(9_999), thinks).await, "Some(5120)");
+        let own = LmSettings { max_tokens: Some(7), ..open() };
+        assert_eq!(sent(Caps::default().tokens(9_999), own).await, "Some(7)");
+    }
+
+    #[test]
+    fn all_that_is_paid_for_is_reserved() {
+        let schema = OutputConstraint::JsonSchema(serde_json::json!({"type": "object"}));
+        let settings = LmSettings { max_tokens: Some(10), n: Some(3), ..LmSettings::default() };
+        let request = LmRequest::new(vec![Message::user("q")]).with_settings(settings);
+        let most = most(&request.with_constraint(Some(schema)));
+        assert_eq!((most.input_tokens, most.output_tokens), (1 + 16 + 17, 30));
     }
 }

@@ -153,8 +153,9 @@ impl Place {
                 }
             }
             Err(error) => {
-                if let LmErrorKind::RateLimited { retry_after } = error.kind {
-                    state.slow_down(self.began, Instant::now(), retry_after);
+                // An overloaded server that asks for a pause is told apart from a limit by its status alone.
+                if matches!(error.kind, LmErrorKind::RateLimited { .. }) || error.retry_after().is_some() {
+                    state.slow_down(self.began, Instant::now(), error.retry_after());
                 }
             }
         }
@@ -206,7 +207,8 @@ impl Lm for LimitedLm {
 /// have (256 where that is open).
 fn expected_tokens(request: &LmRequest) -> f64 {
     let bytes: usize = request.messages.iter().map(|message| message.text().len()).sum();
-    bytes as f64 / 4.0 + request.settings.max_tokens.map_or(256.0, |most| f64::from(most) / 4.0)
+    let completion = request.settings.max_tokens.map_or(256.0, |most| f64::from(most) / 4.0);
+    bytes as f64 / 4.0 + completion * f64::from(request.settings.n.unwrap_or(1))
 }
 
 #[cfg(test)]
@@ -255,7 +257,7 @@ mod tests {
                     let kind = LmErrorKind::RateLimited { retry_after: Some(Duration::from_secs(5)) };
                     return Err(LmError::new(self.id.clone(), kind, ""));
                 }
-                let usage = Usage { input_tokens: 900, output_tokens: 100, cached_tokens: 0 };
+                let usage = Usage { input_tokens: 900, output_tokens: 100, ..Usage::default() };
                 Ok(LmResponse::new("ok").with_usage(usage))
             })
         }
