@@ -18,6 +18,7 @@ use teleprompt_core::lm::{
 use super::chat;
 use super::compatible::BaseUrl;
 use super::http::{Auth, Failure, Http, Timeouts, disguised, timeout_setters, unbuilt, unreadable};
+use super::media;
 use super::takes::Takes;
 use crate::{ApiKey, SpecError};
 
@@ -31,7 +32,8 @@ const MAX_TOKENS: u32 = 4_096;
 const LEAST_THINKING: u32 = 1_024;
 
 /// What the provider takes; JSON schemas only where the builder says so.
-const TAKES: Takes = Takes { highest_temperature: 1.0, effort: true, reasoning_tokens: true, ..Takes::PLAIN };
+const TAKES: Takes =
+    Takes { highest_temperature: 1.0, effort: true, reasoning_tokens: true, media: true, ..Takes::PLAIN };
 
 /// A model of Anthropic, with the identity `anthropic/NAME`. Build one with [`AnthropicLm::builder`].
 ///
@@ -76,7 +78,7 @@ impl Lm for AnthropicLm {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::text().with_json_schema(self.takes.json_schema).with_remote(true)
+        Capabilities::text().with_json_schema(self.takes.json_schema).with_media(true).with_remote(true)
     }
 
     fn generate<'a>(&'a self, request: &'a LmRequest) -> BoxFuture<'a, Result<LmResponse, LmError>> {
@@ -187,9 +189,9 @@ fn body(model: &str, request: &LmRequest) -> Result<Value, Failure> {
         .iter()
         .map(|message| {
             let role = if message.role == Role::Assistant { "assistant" } else { "user" };
-            json!({ "role": role, "content": message.text() })
+            Ok(json!({ "role": role, "content": media::anthropic_content(message)? }))
         })
-        .collect();
+        .collect::<Result<_, Failure>>()?;
     let mut body = json!({
         "model": model,
         "max_tokens": settings.max_tokens.unwrap_or(most),

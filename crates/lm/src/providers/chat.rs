@@ -11,11 +11,12 @@ use teleprompt_core::lm::{
 };
 
 use super::http::{Failure, disguised, unreadable};
+use super::media;
 use super::takes::Takes;
 
 /// What the shape has a place for, and servers of it take.
 pub(crate) const TAKES: Takes =
-    Takes { seed: true, completions: 128, logprobs: true, effort: true, ..Takes::PLAIN };
+    Takes { seed: true, completions: 128, logprobs: true, effort: true, media: true, ..Takes::PLAIN };
 
 /// What differs between servers of this shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +69,7 @@ fn strict_object(object: &Map<String, Value>) -> bool {
 }
 
 /// The JSON body of a request to a server of this shape, for a request that passed its [`Takes`].
-pub(crate) fn body(model: &str, request: &LmRequest, dialect: Dialect) -> Value {
+pub(crate) fn body(model: &str, request: &LmRequest, dialect: Dialect) -> Result<Value, Failure> {
     let messages: Vec<Value> = request
         .messages
         .iter()
@@ -78,9 +79,9 @@ pub(crate) fn body(model: &str, request: &LmRequest, dialect: Dialect) -> Value 
                 Role::User => "user",
                 Role::Assistant => "assistant",
             };
-            json!({ "role": role, "content": message.text() })
+            Ok(json!({ "role": role, "content": media::chat_content(message)? }))
         })
-        .collect();
+        .collect::<Result<_, Failure>>()?;
     let mut body = json!({ "model": model, "messages": messages });
     let settings = &request.settings;
     let most = if dialect.completion_tokens { "max_completion_tokens" } else { "max_tokens" };
@@ -116,7 +117,7 @@ pub(crate) fn body(model: &str, request: &LmRequest, dialect: Dialect) -> Value 
     if let Value::Object(fields) = &mut body {
         fields.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     }
-    body
+    Ok(body)
 }
 
 /// A chat completion as servers send it.
@@ -306,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_body_has_what_was_set_and_nothing_else() {
-        let plain = body("m", &request(LmSettings::default()), Dialect::default());
+        let plain = body("m", &request(LmSettings::default()), Dialect::default()).unwrap();
         assert_eq!(
             plain,
             json!({"model": "m", "messages": [
@@ -325,7 +326,7 @@ mod tests {
         let full = request(settings)
             .with_rollout(2)
             .with_constraint(Some(OutputConstraint::JsonSchema(schema.clone())));
-        let sent = body("m", &full, Dialect::default());
+        let sent = body("m", &full, Dialect::default()).unwrap();
         assert_eq!(sent["temperature"], json!(0.5));
         assert_eq!(sent["max_tokens"], json!(7));
         assert_eq!(sent["stop"], json!(["x"]));
@@ -338,11 +339,11 @@ mod tests {
         );
         assert_eq!((&sent["reasoning_effort"], sent.get("reasoning")), (&json!("low"), None));
         let dialect = Dialect { completion_tokens: true, reasoning_object: true };
-        let sent = body("m", &full, dialect);
+        let sent = body("m", &full, dialect).unwrap();
         assert_eq!((&sent["max_completion_tokens"], sent.get("max_tokens")), (&json!(7), None));
         assert_eq!((&sent["reasoning"], sent.get("reasoning_effort")), (&json!({"effort": "low"}), None));
         let tokens = LmSettings { reasoning: Some(Reasoning::Tokens(9)), ..LmSettings::default() };
-        assert_eq!(body("m", &request(tokens), dialect)["reasoning"], json!({"max_tokens": 9}));
+        assert_eq!(body("m", &request(tokens), dialect).unwrap()["reasoning"], json!({"max_tokens": 9}));
     }
 
     #[test]

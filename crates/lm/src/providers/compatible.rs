@@ -70,7 +70,7 @@ impl CompatibleLm {
 
     async fn call(&self, request: &LmRequest) -> Result<LmResponse, Failure> {
         self.takes.check(request)?;
-        let body = chat::body(&self.model, request, self.dialect);
+        let body = chat::body(&self.model, request, self.dialect)?;
         let post = self.http.client().post(self.base.join(&["chat", "completions"]));
         let built = post.headers(self.headers.clone()).json(&body).build().map_err(unbuilt)?;
         chat::ChatCompletion::read(&self.http.send(built).await?, &request.settings)
@@ -83,7 +83,9 @@ impl Lm for CompatibleLm {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::text().with_json_schema(self.takes.json_schema).with_remote(!self.base.is_loopback())
+        // Whether the model behind it sees, the server knows.
+        let able = Capabilities::text().with_json_schema(self.takes.json_schema).with_media(self.takes.media);
+        able.with_remote(!self.base.is_loopback())
     }
 
     fn generate<'a>(&'a self, request: &'a LmRequest) -> BoxFuture<'a, Result<LmResponse, LmError>> {

@@ -18,6 +18,7 @@ use super::anthropic::split_system;
 use super::chat;
 use super::compatible::BaseUrl;
 use super::http::{Auth, Failure, Http, Timeouts, disguised, timeout_setters, unbuilt, unreadable};
+use super::media;
 use super::takes::Takes;
 use crate::{ApiKey, SpecError};
 
@@ -32,6 +33,7 @@ const TAKES: Takes = Takes {
     effort: true,
     reasoning_tokens: true,
     json_schema: true,
+    media: true,
     ..Takes::PLAIN
 };
 
@@ -70,7 +72,7 @@ impl Lm for GeminiLm {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::text().with_json_schema(true).with_remote(true)
+        Capabilities::text().with_json_schema(true).with_media(true).with_remote(true)
     }
 
     fn generate<'a>(&'a self, request: &'a LmRequest) -> BoxFuture<'a, Result<LmResponse, LmError>> {
@@ -145,9 +147,9 @@ fn body(request: &LmRequest) -> Result<Value, Failure> {
         .iter()
         .map(|message| {
             let role = if message.role == Role::Assistant { "model" } else { "user" };
-            json!({ "role": role, "parts": [{ "text": message.text() }] })
+            Ok(json!({ "role": role, "parts": media::gemini_parts(message)? }))
         })
-        .collect();
+        .collect::<Result<_, Failure>>()?;
     let settings = &request.settings;
     let seed = chat::seed(request).map(|seed| Value::from(seed & i64::from(i32::MAX)));
     let schema = chat::schema(request);

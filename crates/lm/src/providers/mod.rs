@@ -15,6 +15,7 @@ pub(crate) mod chat;
 pub mod compatible;
 pub mod gemini;
 pub(crate) mod http;
+pub(crate) mod media;
 #[cfg(feature = "openai")]
 pub mod openai;
 pub(crate) mod overflow;

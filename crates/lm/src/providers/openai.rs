@@ -26,6 +26,7 @@ use teleprompt_core::lm::{
 use super::chat::{self, ChatCompletion};
 use super::compatible::BaseUrl;
 use super::http::{Auth, Failure, Http, Timeouts, timeout_setters, unreadable};
+use super::media;
 use super::takes::Takes;
 use crate::{ApiKey, SpecError};
 
@@ -67,7 +68,7 @@ impl OpenAiLm {
         let settings = &request.settings;
         Ok(CreateChatCompletionRequest {
             model: self.model.clone(),
-            messages: request.messages.iter().map(message).collect(),
+            messages: request.messages.iter().map(message).collect::<Result<_, _>>()?,
             temperature: settings.temperature.map(|t| t as f32),
             max_completion_tokens: settings.max_tokens,
             stop: (!settings.stop.is_empty()).then(|| StopConfiguration::StringArray(settings.stop.clone())),
@@ -95,7 +96,7 @@ impl Lm for OpenAiLm {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::text().with_json_schema(true).with_remote(true)
+        Capabilities::text().with_json_schema(true).with_media(true).with_remote(true)
     }
 
     fn generate<'a>(&'a self, request: &'a LmRequest) -> BoxFuture<'a, Result<LmResponse, LmError>> {
@@ -190,13 +191,25 @@ fn effort(reasoning: Reasoning) -> Option<ReasoningEffort> {
     }
 }
 
-fn message(message: &Message) -> ChatCompletionRequestMessage {
-    let text = message.text();
-    match message.role {
-        Role::System => ChatCompletionRequestSystemMessage::from(text).into(),
-        Role::User => ChatCompletionRequestUserMessage::from(text).into(),
-        Role::Assistant => ChatCompletionRequestAssistantMessage::from(text).into(),
-    }
+fn message(message: &Message) -> Result<ChatCompletionRequestMessage, Failure> {
+    let content = media::chat_content(message)?;
+    let text = || message.text();
+    Ok(match message.role {
+        Role::User if content.is_array() => {
+            let content = serde_json::from_value(content)
+                .map_err(|error| Failure::new(LmErrorKind::InvalidRequest, error.to_string()))?;
+            ChatCompletionRequestUserMessage { content, name: None }.into()
+        }
+        Role::User => ChatCompletionRequestUserMessage::from(text()).into(),
+        _ if content.is_array() => {
+            return Err(Failure::new(
+                LmErrorKind::InvalidRequest,
+                "this provider takes media in user messages only",
+            ));
+        }
+        Role::System => ChatCompletionRequestSystemMessage::from(text()).into(),
+        Role::Assistant => ChatCompletionRequestAssistantMessage::from(text()).into(),
+    })
 }
 
 /// Sends each request once, through [`Http`].

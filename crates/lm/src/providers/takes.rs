@@ -29,6 +29,8 @@ pub(crate) struct Takes {
     pub(crate) reasoning_tokens: bool,
     pub(crate) regex: bool,
     pub(crate) json_schema: bool,
+    /// Any [`teleprompt_core::Media`].
+    pub(crate) media: bool,
 }
 
 impl Takes {
@@ -43,6 +45,7 @@ impl Takes {
         reasoning_tokens: false,
         regex: false,
         json_schema: false,
+        media: false,
     };
 
     /// Refuses what cannot be honoured, by name, with what to do instead.
@@ -57,6 +60,11 @@ impl Takes {
         let LmSettings { temperature, max_tokens, stop, seed, n, logprobs, reasoning } = &request.settings;
         if request.messages.is_empty() {
             return Some("the request has no message".into());
+        }
+        if let Some(media) =
+            request.messages.iter().find_map(|message| message.media().next()).filter(|_| !self.media)
+        {
+            return Some(format!("a message holds media ({media}), and this model takes text only"));
         }
         let range: RangeInclusive<f64> = 0.0..=self.highest_temperature;
         if let Some(t) = temperature.filter(|t| !range.contains(t)) {
@@ -125,6 +133,7 @@ impl Takes {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use teleprompt_core::Media;
     use teleprompt_core::lm::{Effort, Message};
 
     use super::*;
@@ -139,6 +148,7 @@ mod tests {
         reasoning_tokens: true,
         regex: true,
         json_schema: true,
+        media: true,
     };
 
     fn request(settings: LmSettings) -> LmRequest {
@@ -194,6 +204,14 @@ mod tests {
             assert!(ALL.check(&held).is_ok());
             assert!(Takes::PLAIN.check(&held).unwrap_err().detail.contains("to bind the answer"));
         }
+        let page = Message::user("u").with_media([Media::bytes("application/pdf", b"abc")]);
+        let seen = LmRequest::new(vec![page]);
+        assert!(ALL.check(&seen).is_ok());
+        let refused = Takes::PLAIN.check(&seen).unwrap_err().detail;
+        assert_eq!(
+            refused,
+            "a message holds media (application/pdf, 3 bytes), and this model takes text only"
+        );
         assert!(Takes::PLAIN.check(&request(LmSettings { n: Some(1), ..default() })).is_ok());
     }
 }

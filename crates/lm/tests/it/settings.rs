@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use teleprompt_core::Media;
 use teleprompt_core::lm::{
-    Effort, FinishReason, LmErrorKind, LmRequest, LmSettings, OutputConstraint, Reasoning, TokenLogprob,
-    Usage,
+    Effort, FinishReason, LmErrorKind, LmRequest, LmSettings, Message, OutputConstraint, Reasoning,
+    TokenLogprob, Usage,
 };
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -76,7 +77,11 @@ fn particular() -> Vec<(&'static str, LmRequest)> {
     let with = |settings: LmSettings| request().with_settings(settings);
     let default = LmSettings::default;
     let schema = OutputConstraint::JsonSchema(json!({"type": "object"}));
+    let picture = Message::user("u").with_media([Media::bytes("image/png", b"abc")]);
+    let film = Message::user("u").with_media([Media::url("video/mp4", "https://host/a.mp4")]);
     vec![
+        ("picture", LmRequest::new(vec![picture])),
+        ("film", LmRequest::new(vec![film])),
         ("seed", with(LmSettings { seed: Some(3), ..default() })),
         ("n", with(LmSettings { n: Some(2), ..default() })),
         ("logprobs", with(LmSettings { logprobs: Some(1), ..default() })),
@@ -119,10 +124,10 @@ async fn a_setting_is_sent_or_refused_before_the_call_and_never_dropped() {
         table.push((provider, refused));
     }
     let expected: Vec<(String, Vec<&str>)> = [
-        ("http:", vec!["tokens", "regex"]),
+        ("http:", vec!["film", "tokens", "regex"]),
         #[cfg(feature = "openai")]
-        ("openai", vec!["tokens", "stops", "regex"]),
-        ("anthropic", vec!["seed", "n", "logprobs", "warm", "regex", "schema"]),
+        ("openai", vec!["film", "tokens", "stops", "regex"]),
+        ("anthropic", vec!["film", "seed", "n", "logprobs", "warm", "regex", "schema"]),
         ("gemini", vec!["regex"]),
     ]
     .map(|(name, refused)| (name.to_owned(), refused))
