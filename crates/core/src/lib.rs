@@ -32,6 +32,7 @@ mod predict;
 pub mod rng;
 mod saved;
 mod signature;
+pub mod stats;
 mod trace;
 pub mod value;
 
@@ -39,7 +40,7 @@ pub use adapter::{Adapter, AdapterCall, AdapterError, ChatAdapter, PlainAdapter}
 pub use candidate::{Candidate, Demo, DemoOrigin, PredictorName, PredictorParams};
 pub use context::{Bindings, Ctx};
 pub use error::{BindError, Error};
-pub use evaluate::{Evaluate, EvaluateError, Evaluation};
+pub use evaluate::{Evaluate, EvaluateError, Evaluation, StreamError};
 pub use event::{Event, Observer, Stage};
 pub use example::{Example, split};
 pub use fields::{FieldType, FieldValue, Fields, FieldsError, FromFields, IntoFields, Nearest, ValueError};
