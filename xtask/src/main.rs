@@ -37,6 +37,10 @@ enum Task {
     Tidy,
     /// Measure this workspace and its peers.
     Bench(bench::Options),
+    /// Run the measured side of the family `overhead`, driven on standard input.
+    #[cfg(feature = "bench")]
+    #[command(hide = true)]
+    OverheadWorker,
 }
 
 fn main() -> ExitCode {
@@ -55,6 +59,8 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
         Task::Ci(options) => ci::run(&workspace, &options),
         Task::Tidy => tidy::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, &options),
+        #[cfg(feature = "bench")]
+        Task::OverheadWorker => bench::overhead::worker::serve().map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -5,11 +5,13 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures::future::poll_immediate;
+use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::row::{RowError, RowResult, run_row};
 use super::{Evaluate, EvaluateError, StreamError};
@@ -45,28 +47,38 @@ where
     let mut failed: Vec<(usize, RowError)> = Vec::new();
     let mut ended: Option<StreamError> = None;
     loop {
-        while ended.is_none()
+        let may_begin = ended.is_none()
             && failed.len() <= evaluate.max_errors
             && running.len() < evaluate.concurrency
-            && begun - kept < window as u64
-        {
-            match rows.next() {
+            && begun - kept < window as u64;
+        let next = if may_begin { rows.next() } else { None };
+        let finished = match next {
+            None => match running.next().await {
+                Some(finished) => finished,
                 None => break,
-                Some(Err(error)) => {
-                    let source = Arc::from(error.into());
-                    ended = Some(StreamError::Source { row: begun, source });
-                }
-                Some(Ok((row, example))) => {
-                    let place = begun;
-                    begun += 1;
-                    running.push(async move {
-                        let outcome = run_row(program, cx, example.borrow(), evaluate.metric).await;
-                        Ended { place, example, result: RowResult { row, outcome } }
-                    });
+            },
+            Some(Err(error)) => {
+                ended = Some(StreamError::Source { row: begun, source: Arc::from(error.into()) });
+                continue;
+            }
+            Some(Ok((row, example))) => {
+                let place = begun;
+                begun += 1;
+                running.push(async move {
+                    let outcome = run_row(program, cx, example.borrow(), evaluate.metric).await;
+                    Ended { place, example, result: RowResult { row, outcome } }
+                });
+                // The row sends its request before another one begins. Requests that were sent all at once would be answered
+                // all at once, and each would then wait for all others to be read: in every round, for bunches stay bunches.
+                let finished = poll_immediate(running.next()).await;
+                yield_now().await;
+                match finished.flatten() {
+                    Some(finished) => finished,
+                    None => continue,
                 }
             }
-        }
-        let Some(Ended { place, example, result }) = running.next().await else { break };
+        };
+        let Ended { place, example, result } = finished;
         if let Some(on_row) = evaluate.on_row {
             on_row(&result);
         }
@@ -97,4 +109,17 @@ where
         return Err(EvaluateError::TooManyErrors { limit, errors }.into());
     }
     Ok(())
+}
+
+/// Lets the executor run other tasks: those that carry a request to its server.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
