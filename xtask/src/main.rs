@@ -42,6 +42,10 @@ enum Task {
     Bench(bench::Options),
     /// Make the golden files of saved programs with DSPy, or check them.
     Golden(golden::Options),
+    /// Run the measured side of the family `overhead`, driven on standard input.
+    #[cfg(feature = "bench")]
+    #[command(hide = true)]
+    OverheadWorker,
 }
 
 fn main() -> ExitCode {
@@ -61,6 +65,8 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
         Task::Tidy => tidy::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, &options),
         Task::Golden(options) => golden::run(&workspace, &options),
+        #[cfg(feature = "bench")]
+        Task::OverheadWorker => bench::overhead::worker::serve().map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -36,6 +36,7 @@ mod predict;
 pub mod rng;
 mod saved;
 mod signature;
+pub mod stats;
 mod trace;
 pub mod value;
 
@@ -44,7 +45,7 @@ pub use candidate::{Candidate, Demo, DemoOrigin, PredictorName, PredictorParams}
 pub use combine::{BestOfN, Parallel};
 pub use context::{Bindings, Ctx};
 pub use error::{BindError, Error};
-pub use evaluate::{Evaluate, EvaluateError, Evaluation};
+pub use evaluate::{Evaluate, EvaluateError, Evaluation, StreamError};
 pub use event::{Event, Observer, Stage};
 pub use example::{Example, split};
 #[cfg(feature = "schemars")]

@@ -16,6 +16,8 @@ mod compare;
 pub(crate) mod docs;
 mod family;
 mod machine;
+#[cfg(feature = "bench")]
+pub(crate) mod overhead;
 mod peers;
 mod record;
 mod stats;

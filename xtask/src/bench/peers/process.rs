@@ -40,12 +40,16 @@ impl Peer {
         let mut words = entry.driver.iter();
         let file = words.next().map(String::as_str).unwrap_or_default();
         let mut command = Command::new(python);
-        command.arg(workspace.path(FOLDER).join(file)).args(words);
-        let state = match Process::start(&mut command).and_then(Process::with_version) {
+        Self::program(&entry.name, command.arg(workspace.path(FOLDER).join(file)).args(words))
+    }
+
+    /// Starts any program that speaks a driver's protocol and asks for its version.
+    pub(crate) fn program(name: &str, command: &mut Command) -> Self {
+        let state = match Process::start(command).and_then(Process::with_version) {
             Ok((process, version)) => State::Running { process, version },
             Err(problem) => State::Missing(format!("not started: {problem}")),
         };
-        Self { name: entry.name.clone(), state }
+        Self { name: name.to_owned(), state }
     }
 
     pub(crate) fn name(&self) -> &str {

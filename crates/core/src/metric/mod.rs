@@ -1,7 +1,42 @@
 //! Metrics: how good a prediction is, from 0 (wrong) to 1 (right).
 //!
-//! A closure `Fn(&Example, &Prediction) -> bool | f64` is a metric; [`from_async`] makes one of an async closure, for
-//! judges that call a model themselves.
+//! A closure `Fn(&Example, &Prediction) -> bool | f64` is a metric; [`typed`] makes one of a closure on the program's own
+//! types, [`from_async`] one of an async closure. Ready-made:
+//!
+//! | metric | score | source |
+//! |---|---|---|
+//! | [`exact_match`] | 1 where the values are the same, texts up to case, white space and marks around them | |
+//! | [`normalized_match`] | 1 where the texts are the same without case, punctuation, articles and white space | SQuAD |
+//! | [`token_f1`] | the harmonic mean of precision and recall over the words of both texts | SQuAD |
+//! | [`contains`] | 1 where the answer has the label's words, side by side | DPR |
+//! | [`within`] | 1 where two numbers differ by no more than a tolerance | |
+//! | [`judge`] | a model's grade, from 0 to 1 | MT-Bench, G-Eval |
+//!
+//! SQuAD: Rajpurkar et al. 2016, arXiv:1606.05250, §6.1, and the rules of its official evaluation script, version 2.0. DPR:
+//! Karpukhin et al. 2020, arXiv:2004.04906, §5.2 of which counts a passage as right when it has the answer's tokens. MT-Bench:
+//! Zheng et al. 2023, arXiv:2306.05685; G-Eval: Liu et al. 2023, arXiv:2303.16634.
+//!
+//! Each but the judge is a function of values too ([`same`], [`text`]), for closures on typed predictions:
+//!
+//! ```
+//! use teleprompt_core::{Fields, FieldsError, FromFields, metric};
+//! // As `#[derive(Signature)]` makes them: the whole row, and its outputs.
+//! struct Qa { answer: String }
+//! struct QaOutput { answer: String }
+//! # impl FromFields for Qa {
+//! #     fn from_fields(fields: &Fields) -> Result<Self, FieldsError> { Ok(Self { answer: fields.typed("answer")? }) }
+//! # }
+//! # impl FromFields for QaOutput {
+//! #     fn from_fields(fields: &Fields) -> Result<Self, FieldsError> { Ok(Self { answer: fields.typed("answer")? }) }
+//! # }
+//! let metric = metric::typed(|gold: &Qa, said: &QaOutput| metric::text::f1(&said.answer, &gold.answer));
+//! # let _ = metric;
+//! ```
+
+mod judge;
+mod ready;
+pub mod text;
+mod typed;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -13,6 +48,10 @@ use crate::example::Example;
 use crate::lm::LmError;
 use crate::module::Prediction;
 use crate::trace::Trace;
+
+pub use judge::{Judge, judge};
+pub use ready::{Tolerance, contains, exact_match, normalized_match, same, token_f1, within};
+pub use typed::typed;
 
 /// A score in `[0, 1]`, higher is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -170,41 +209,39 @@ where
     }
 }
 
-/// The metric "this field is as in the data": texts are compared without case, surplus white space, quotes around them and
-/// punctuation at their end, other values as they are. A row without the label fails.
-///
-/// ```
-/// use teleprompt_core::{Example, Fields, Prediction, metric};
-/// let gold = Example::new(Fields::new().with("q", "capital of France").with("a", "Paris")).with_inputs(&["q"]).unwrap();
-/// let said = Prediction { outputs: Fields::new().with("a", " paris.") };
-/// assert!(metric::same(&gold, &said, "a").unwrap());
-/// ```
-pub fn exact_match(field: impl Into<String>) -> impl Metric {
-    let field = field.into();
-    move |gold: &Example, prediction: &Prediction| same(gold, prediction, &field)
-}
+#[cfg(test)]
+pub(crate) mod tests {
+    //! What the metrics' own tests share.
 
-/// Whether `field` of the prediction is as in the row, by the comparison of [`exact_match`].
-///
-/// # Errors
-/// When the row does not have the label.
-pub fn same(
-    gold: &Example,
-    prediction: &Prediction,
-    field: &str,
-) -> Result<bool, crate::fields::FieldsError> {
-    let wanted = gold.labels.get(field).ok_or_else(|| crate::fields::FieldsError::Missing {
-        field: field.to_owned(),
-        nearest: crate::fields::Nearest::to(field, gold.labels.names()),
-    })?;
-    let plain = |value: &serde_json::Value| match value.as_str() {
-        None => value.clone(),
-        Some(text) => {
-            let text =
-                text.trim().trim_matches(['"', '\'', '`', '*']).trim_end_matches(['.', ',', ';', ':', '!']);
-            let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
-            serde_json::Value::String(words.join(" "))
+    use super::*;
+    use crate::fields::Fields;
+    use crate::lm::{Lm, LmRequest, LmResponse, ModelId};
+
+    /// A model that is never asked.
+    struct Silent(ModelId);
+
+    impl Lm for Silent {
+        fn model(&self) -> &ModelId {
+            &self.0
         }
-    };
-    Ok(prediction.get(field).map(plain) == Some(plain(wanted)))
+
+        fn generate<'a>(&'a self, _: &'a LmRequest) -> BoxFuture<'a, Result<LmResponse, LmError>> {
+            std::future::ready(Ok(LmResponse::new(""))).boxed()
+        }
+    }
+
+    /// The score of a metric that asks no model.
+    pub(crate) fn score(
+        metric: &dyn Metric,
+        gold: &Example,
+        prediction: &Prediction,
+    ) -> Result<f64, MetricError> {
+        let cx = Ctx::new(std::sync::Arc::new(Silent(ModelId::new("silent"))));
+        futures::executor::block_on(metric.score(&cx, gold, prediction, None)).map(Score::value)
+    }
+
+    /// A prediction of one field.
+    pub(crate) fn said(field: &str, value: impl Into<serde_json::Value>) -> Prediction {
+        Prediction { outputs: Fields::new().with(field, value) }
+    }
 }
