@@ -253,3 +253,15 @@ fn messages_stay_short() {
     let error = Reader::new(text.as_bytes(), "x").examples_for(&spec).unwrap_err();
     assert!(error.to_string().len() < 200);
 }
+
+#[test]
+fn maps_media_and_nested_values_are_checked() {
+    let spec = SignatureSpec::parse("page: image -> totals: dict[str, float]").unwrap();
+    let read =
+        |text: &str| Reader::new(text.as_bytes(), "x").examples_for(&spec).map_err(|error| error.to_string());
+    let good = r#"{"page": {"media_type": "image/png", "url": "http://h/a.png"}, "totals": {"net": 10}}"#;
+    assert_eq!(read(good).unwrap()[0].labels.get("totals"), Some(&serde_json::json!({"net": 10.0})));
+    let error = read(r#"{"page": "a.png", "totals": {"net": "ten"}}"#).unwrap_err();
+    assert!(error.contains("field `page`: expected") && error.contains("found \"a.png\""), "{error}");
+    assert!(error.contains("field `totals`: expected number, found \"ten\""), "{error}");
+}

@@ -1,6 +1,7 @@
 //! Rows against what is asked of them: names, a signature, or a Rust type.
 
 use serde_json::Value;
+use teleprompt_core::value::fit;
 use teleprompt_core::{
     Example, FieldSpec, FieldType, Fields, FieldsError, FromFields, Nearest, SignatureSpec, ValueError,
 };
@@ -168,7 +169,13 @@ fn check(ty: &FieldType, value: &Value) -> Result<Value, (ValueError, Nearest)> 
         }
         FieldType::Optional(_) if value.is_null() => true,
         FieldType::Optional(inner) => return check(inner, value),
-        _ => true,
+        FieldType::Map(item) => {
+            let items = value.as_object().ok_or_else(wrong)?;
+            let checked = items.iter().map(|(name, value)| Ok((name.clone(), check(item, value)?)));
+            return checked.collect::<Result<_, _>>().map(Value::Object);
+        }
+        // Media and JSON of a schema.
+        ty => return fit(ty, value.clone()).map_err(|error| (error, Nearest(None))),
     };
     if fits { Ok(value.clone()) } else { Err(wrong()) }
 }
