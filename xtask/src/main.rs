@@ -1,9 +1,10 @@
-//! Development tasks: `cargo xtask ci | tidy | bench | golden`.
+//! Development tasks: `cargo xtask ci | tidy | bench | golden | size`.
 //!
 //! - [`ci`] runs every check that a change must pass, cheap ones first;
 //! - [`tidy`] holds the rules that neither the compiler nor clippy knows;
 //! - [`mod@bench`] measures this workspace and its peers, interleaved, and writes the tables of `docs/BENCHMARKS.md`;
-//! - [`golden`] makes the golden files of programs with a pinned DSPy, and has it load those that Rust writes.
+//! - [`golden`] makes the golden files of programs with a pinned DSPy, and has it load those that Rust writes;
+//! - [`size`] builds a program that runs a saved file as small as it gets, and holds it to a limit.
 //!
 //! Nothing here is published, and no crate depends on it.
 
@@ -14,6 +15,7 @@ mod ci;
 mod error;
 mod golden;
 mod python;
+mod size;
 mod tidy;
 mod workspace;
 
@@ -46,6 +48,8 @@ enum Task {
     #[cfg(feature = "bench")]
     #[command(hide = true)]
     OverheadWorker,
+    /// Build the program that runs a saved file as small as it gets, and hold it to its limit.
+    Size,
 }
 
 fn main() -> ExitCode {
@@ -67,6 +71,7 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
         Task::Golden(options) => golden::run(&workspace, &options),
         #[cfg(feature = "bench")]
         Task::OverheadWorker => bench::overhead::worker::serve().map(|()| ExitCode::SUCCESS),
+        Task::Size => size::run(&workspace),
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for manifest in manifests {
         match DeTable::parse(manifest.text) {
+            // A workspace of its own, such as that of the fuzz targets, has nothing to inherit.
+            Ok(table) if entry(table.get_ref(), &["workspace"]).is_some() => {}
             Ok(table) => {
                 findings.extend(inheritance(&manifest, table.get_ref()));
                 findings.extend(publication(&manifest, table.get_ref()));
@@ -74,7 +76,9 @@ impl<'a> Manifest<'a> {
     fn new(file: &'a str, text: &'a str) -> Option<Self> {
         let folder = file.strip_suffix("/Cargo.toml")?;
         let role = folder.strip_prefix("crates/").unwrap_or(folder);
-        (!role.contains('/')).then_some(Self { file, text, role, published: folder != role })
+        let published = folder != role;
+        let ours = if published { !role.contains('/') } else { !folder.starts_with("crates/") };
+        ours.then_some(Self { file, text, role, published })
     }
 
     fn line(&self, at: usize) -> usize {
@@ -149,7 +153,7 @@ fn direction(manifest: &Manifest<'_>, table: &DeTable<'_>) -> Vec<Finding> {
                 return vec![Finding::fail("dependency-direction", manifest.file, 0, message, remedy)];
             }
         },
-        (false, "examples") => &examples,
+        (false, role) if role == "examples" || role.starts_with("examples/") => &examples,
         (false, _) => return Vec::new(),
     };
 
@@ -279,6 +283,15 @@ mod tests {
         assert_eq!(found(&[("crates/core/Cargo.toml", &closed)]), [("publish", 3)]);
         let bare = PACKAGE.replace("description = \"X\"\n", "");
         assert_eq!(found(&[("crates/core/Cargo.toml", &bare)]), [("publish", 0)]);
+    }
+
+    #[test]
+    fn examples_in_folders_and_other_workspaces_are_told_apart() {
+        let closed = PACKAGE.replace("name = \"x\"", "name = \"x\"\npublish = false");
+        let core = format!("{closed}[dependencies]\nteleprompt-core.workspace = true\n");
+        assert_eq!(found(&[("examples/x/Cargo.toml", &core)]), [("dependency-direction", 13)]);
+        assert_eq!(found(&[("fuzz/Cargo.toml", "[package]\nname = \"x\"\n[workspace]\n")]), []);
+        assert_eq!(found(&[("crates/core/tests/x/Cargo.toml", "[package]\nname = \"x\"\n")]), []);
     }
 
     #[test]
