@@ -8,16 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::StreamExt;
-use futures::stream;
+use futures::stream::FuturesUnordered;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 use teleprompt_core::evaluate::{RowError, RowResult, run_row_traced};
 use teleprompt_core::{
-    Bindings, Candidate, Demo, Example, Fields, PredictorName, Program, Stage, Trace, rng,
+    Bindings, CallRole, Candidate, Ctx, Demo, Event, Example, Fields, PredictorName, Program, Stage, Trace,
+    rng,
 };
 
 use crate::error::OptimizeError;
-use crate::run::Run;
+use crate::rows::unbound;
+use crate::run::{Run, part};
 
 /// The demos that one training row gives: one for each predictor that its run called.
 pub(crate) type RowDemos = BTreeMap<PredictorName, Fields>;
@@ -84,6 +86,17 @@ impl TracePool {
         self.rows.len()
     }
 
+    /// How many rows would be run for a set alone: those in its order up to the last success that it takes.
+    pub(crate) fn runs_of(&self, set: &Wanted) -> usize {
+        let mut lacking = set.demos;
+        let needed = |&&row: &&usize| {
+            let goes_on = lacking > 0;
+            lacking -= usize::from(goes_on && matches!(self.rows.get(&row), Some(Some(_))));
+            goes_on && self.rows.contains_key(&row)
+        };
+        set.order.iter().take_while(needed).count()
+    }
+
     /// The accepted rows of a set, in its order: as many as it asks for, or as there are.
     pub(crate) fn successes<'a>(&'a self, set: &'a Wanted) -> impl Iterator<Item = (usize, &'a RowDemos)> {
         let accepted = |&row: &usize| Some((row, self.rows.get(&row)?.as_ref()?));
@@ -128,10 +141,17 @@ impl TracePool {
         let outside = AtomicUsize::new(self.outside().count());
         let outside = &outside;
         let running = wave.into_iter().map(|row| async move {
+            let _permit = run.rows.acquire(part::BOOTSTRAP).await;
             if outside.load(Ordering::SeqCst) > limit {
                 return None;
             }
             let result = teacher.run(run, row).await;
+            if let Err(error) = &result
+                && error.fatal.is_none()
+            {
+                let (message, scored) = (error.message.clone(), error.kind.counts_as_zero());
+                run.emit(&Event::RowFailed { stage: Stage::Bootstrap, row, message, scored });
+            }
             match &result {
                 Err(error) if error.fatal.is_some() => outside.store(usize::MAX, Ordering::SeqCst),
                 Err(error) if !error.kind.counts_as_zero() => {
@@ -142,11 +162,8 @@ impl TracePool {
             run.step(Stage::Bootstrap);
             Some((row, result))
         });
-        let mut results: Vec<_> = stream::iter(running)
-            .buffer_unordered(run.config.concurrency)
-            .filter_map(std::future::ready)
-            .collect()
-            .await;
+        let running: FuturesUnordered<_> = running.collect();
+        let mut results: Vec<_> = running.filter_map(std::future::ready).collect().await;
         results.sort_by_key(|(row, _)| *row);
         for (row, result) in results {
             let demos = match result {
@@ -176,6 +193,7 @@ impl TracePool {
 /// The teacher: a program with a candidate, or with labeled demos of its own.
 struct Teacher<'a> {
     program: &'a dyn Program,
+    cx: Ctx,
     candidate: Option<Candidate>,
     /// Rows whose labels serve as its demos, one more than are shown: a row never sees itself.
     labeled: Vec<usize>,
@@ -196,7 +214,8 @@ impl<'a> Teacher<'a> {
             0 => 0,
             demos => demos.saturating_add(1),
         });
-        Ok(Self { program, candidate: run.config.teacher.candidate.clone(), labeled })
+        let cx = run.cx(CallRole::Teacher, Stage::Bootstrap, part::BOOTSTRAP);
+        Ok(Self { program, cx, candidate: run.config.teacher.candidate.clone(), labeled })
     }
 
     /// Runs one row: its demos when the metric accepts the run, `None` when not.
@@ -206,13 +225,7 @@ impl<'a> Teacher<'a> {
             Some(candidate) => without_row(candidate, example),
             None => self.labeled_candidate(run, row),
         };
-        let bindings = Bindings::bind(self.program, &candidate).map_err(|error| RowError {
-            kind: teleprompt_core::evaluate::RowErrorKind::Program,
-            message: error.to_string(),
-            raw_answer: None,
-            fatal: None,
-        })?;
-        let cx = run.teacher.clone().with_bindings(bindings.into());
+        let cx = self.cx.clone().bound(self.program, &candidate).map_err(|error| unbound(&error))?;
         let scored = run_row_traced(self.program, &cx, example, run.metric).await?;
         let accepted = match run.config.metric_threshold {
             Some(threshold) => scored.score.value() >= threshold,
