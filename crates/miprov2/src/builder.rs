@@ -374,7 +374,7 @@ impl MiproV2Builder {
             metric_name: self.metric_name,
             caps: self.caps,
             prices: self.prices,
-            checkpoint: self.checkpoint.map(|path| Place { path, overwrite: self.checkpoint_overwrite }),
+            checkpoint: self.checkpoint.map(|path| Place::new(path, self.checkpoint_overwrite)),
             observers: self.observers,
             stop: self.stop,
             clock: self.clock.unwrap_or_else(|| {

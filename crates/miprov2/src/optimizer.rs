@@ -36,7 +36,7 @@ use crate::search::{Ended, Found, SearchSpace, reference};
 /// difference with its reason.
 #[derive(Clone)]
 pub struct MiproV2 {
-    config: Config,
+    pub(crate) config: Config,
 }
 
 impl MiproV2 {

@@ -89,7 +89,9 @@ impl Fingerprint {
 fn change(name: &str, before: Option<&Value>, now: Option<&Value>) -> String {
     let shown = |value: Option<&Value>| match value {
         None | Some(Value::Null) => "none".to_owned(),
-        Some(Value::Object(rows)) => format!("{} rows", rows.get("rows").unwrap_or(&Value::Null)),
+        Some(Value::Object(rows)) if rows.contains_key("digest") => {
+            format!("{} rows", rows.get("rows").unwrap_or(&Value::Null))
+        }
         Some(Value::String(text)) if text.len() == 64 => String::new(),
         Some(value) => value.to_string(),
     };

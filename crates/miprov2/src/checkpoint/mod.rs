@@ -33,11 +33,19 @@ use record::Header;
 const VERSION: u32 = 1;
 
 /// Where a run keeps its checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) path: PathBuf,
     /// Whether what stands there may be replaced.
     pub(crate) overwrite: bool,
+    /// What takes the lines, made from the opened file.
+    pub(crate) sink: fn(File) -> Box<dyn Sink>,
+}
+
+impl Place {
+    pub(crate) fn new(path: PathBuf, overwrite: bool) -> Self {
+        Self { path, overwrite, sink: |file| Box::new(file) }
+    }
 }
 
 /// Why a checkpoint cannot be used.
@@ -158,7 +166,7 @@ impl Journal {
         let end = known.as_ref().map_or(0, |known| known.bytes);
         file.set_len(end).map_err(io)?;
         file.seek(SeekFrom::Start(end)).map_err(io)?;
-        let journal = Self::new(path, Box::new(file));
+        let journal = Self::new(path, (place.sink)(file));
         if known.is_none() {
             let header = Header { version: VERSION, fingerprint };
             journal.write(&header).and_then(|()| journal.sync())?;
@@ -166,7 +174,7 @@ impl Journal {
         Ok((journal, known.unwrap_or_default()))
     }
 
-    pub(crate) fn new(path: &Path, sink: Box<dyn Sink>) -> Self {
+    fn new(path: &Path, sink: Box<dyn Sink>) -> Self {
         Self { path: path.to_owned(), state: Mutex::new(State { sink, broken: None }) }
     }
 
