@@ -47,6 +47,8 @@ pub(crate) struct TracePool {
     rows: BTreeMap<usize, Option<RowDemos>>,
     pub(crate) failed: Vec<FailedRow>,
     pub(crate) gave_up: bool,
+    /// Rounds of rows that had to follow one another.
+    pub(crate) waves: usize,
 }
 
 /// What one set asks for: so many successes of the rows in this order.
@@ -72,6 +74,7 @@ impl TracePool {
             if wave.is_empty() || pool.gave_up {
                 return Ok(pool);
             }
+            pool.waves += 1;
             pool.run_wave(run, &teacher, wave).await?;
         }
     }

@@ -159,6 +159,11 @@ impl Spent {
         Self { calls: scale(self.calls), tokens: scale(self.tokens), nano_usd: scale(self.nano_usd) }
     }
 
+    /// With so many times the tokens and the money: prompts of different candidates differ in length.
+    pub(crate) fn with_margin(self, margin: f64) -> Self {
+        Self { calls: self.calls, ..self.scaled(margin) }
+    }
+
     pub(crate) fn max(self, other: Self) -> Self {
         Self {
             calls: self.calls.max(other.calls),
@@ -286,7 +291,7 @@ impl Purse {
             {
                 let mut ledger = self.ledger();
                 let now = self.elapsed();
-                if let Some(limit) = self.caps.time.filter(|limit| now + ledger.slowest > *limit) {
+                if let Some(limit) = self.caps.time.filter(|limit| now + ledger.slowest >= *limit) {
                     return Err(format!("the cap of {:.1} s", limit.as_secs_f64()));
                 }
                 if let Some(refusal) = self.refusal(ledger.spent.plus(most)) {

@@ -37,6 +37,8 @@ pub struct DemoSets {
     pub runs: usize,
     /// Runs of the teacher that were not needed, because the row had been run for another set.
     pub spared_runs: usize,
+    /// Rounds of the teacher's runs that had to follow one another: a row is run only where a set still lacks demos.
+    pub waves: usize,
     /// Whether bootstrapping ended early, because no run of the teacher could be used.
     pub gave_up: bool,
     /// Training rows that the teacher failed on.
@@ -116,6 +118,7 @@ pub(crate) async fn make(run: &Run<'_>) -> Result<DemoSets, OptimizeError> {
         made.sets.insert(named.name.clone(), sets.into_iter().map(demos).collect());
     }
     made.gave_up = pools.iter().any(|pool| pool.gave_up);
+    made.waves = pools.iter().map(|pool| pool.waves).sum();
     made.runs = pools.iter().map(TracePool::runs).sum();
     let alone = |(set, wanted)| pool_of(set).map_or(0, |pool| pool.runs_of(wanted));
     let alone: usize = wanted.iter().enumerate().map(alone).sum();

@@ -174,6 +174,11 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
         found.warnings.extend(run.end(Stage::Search, &found.trials));
     }
     let candidate = space.candidate(&found.choices);
+    if let (Ended::Complete | Ended::Early { .. }, Some(cap)) =
+        (&found.ended, test_refusal(run, &found, data))
+    {
+        found.ended = Ended::Stopped { reason: format!("{cap} leaves no room for the test rows") };
+    }
     let tested = match found.ended {
         Ended::Stopped { .. } => Ok(None),
         _ => test(run, &candidate, data).await,
@@ -193,6 +198,14 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
     let report = report::make(run, plan, &space, found, demos, proposals, test);
     run.emit(&Event::Ended { line: report.to_string() });
     Ok(Optimized { candidate, report })
+}
+
+/// The cap that leaves no room for the test rows, if one does.
+fn test_refusal(run: &Run<'_>, found: &Found, data: &Dataset) -> Option<String> {
+    let purse = &run.shared.purse;
+    let rows = 2 * data.test_rows().len();
+    let needed = purse.used_by(0..=part::TEST - 1).plus(found.row_cost.scaled(rows as f64));
+    if purse.counts() && rows > 0 { purse.refusal(needed) } else { None }
 }
 
 /// Whether an evaluation ended because the run did.

@@ -18,7 +18,7 @@ use crate::demo_sets::{DemoSets, DemoSource};
 use crate::gate::Tally;
 use crate::plan::Plan;
 use crate::run::Run;
-use crate::search::{Choices, Ended, Found, SearchSpace, TrialKind, TrialRecord};
+use crate::search::{Choices, Ended, Found, SearchSpace, TrialKind, TrialRecord, reference};
 use crate::stats::PairedDifference;
 
 /// An optimized program, as data.
@@ -147,6 +147,10 @@ pub struct Process {
     pub calls: Tally,
     /// What was spent, by the processes before this one too.
     pub spent: Spent,
+    /// LM calls that had to follow one another, however many may be in flight, where a program run is one call for each
+    /// predictor after the other: rounds of bootstrapping, or what is prepared beside it, then proposals, the schedule of the
+    /// search, and the test rows.
+    pub chain: usize,
 }
 
 /// A combination with its scores.
@@ -332,6 +336,12 @@ pub(crate) fn make(
         trials.iter_mut().for_each(|trial| trial.rows = Vec::new());
     }
     let named = |name: teleprompt_core::PredictorName| name.to_string();
+    let a_run = run.program.predictors().len();
+    // A summary is made and merged, a program described and then its predictors: two calls. A rejected proposal is one more.
+    let tries = proposals.rejected.iter().map(|rejected| rejected.attempt as usize + 1).max().unwrap_or(1);
+    let learning = (demos.waves * a_run).max(2) + tries.min(3);
+    let search = reference::chain(run).saturating_sub(1) * a_run;
+    let chain = learning.max(a_run) + search + usize::from(test.is_some()) * a_run;
     Report {
         version: REPORT_VERSION,
         settings: config.settings(),
@@ -366,6 +376,7 @@ pub(crate) fn make(
             stage_seconds: run.times(),
             calls: run.shared.tally(),
             spent: run.shared.purse.spent(),
+            chain,
         },
     }
 }

@@ -19,6 +19,7 @@ use teleprompt_propose::ProposedInstruction;
 pub(crate) use scoreboard::Scoreboard;
 
 use crate::bootstrap::FailedRow;
+use crate::caps::Spent;
 
 /// What one predictor gets in a combination, by index into its options.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -138,13 +139,21 @@ pub(crate) struct Found {
     pub(crate) trials: Vec<TrialRecord>,
     pub(crate) ended: Ended,
     pub(crate) warnings: Vec<String>,
+    /// What a program run on a row may use, where that is counted.
+    pub(crate) row_cost: Spent,
 }
 
 impl Found {
     /// Nothing was evaluated before the run was stopped.
     pub(crate) fn nothing(space: &SearchSpace, reason: String) -> Self {
-        let (trials, warnings) = Default::default();
-        Self { choices: space.default_choices(), trials, ended: Ended::Stopped { reason }, warnings }
+        let (trials, warnings, row_cost) = Default::default();
+        Self {
+            choices: space.default_choices(),
+            trials,
+            ended: Ended::Stopped { reason },
+            warnings,
+            row_cost,
+        }
     }
 }
 

@@ -56,8 +56,8 @@ pub(crate) async fn search(
             if *score > best.1 { (choices.clone(), *score) } else { best }
         },
     );
-    let warnings = std::mem::take(&mut search.board.warnings);
-    Ok(Found { choices: best.0, ended, trials: search.board.into_trials(), warnings })
+    let (row_cost, warnings) = (search.row_cost(), std::mem::take(&mut search.board.warnings));
+    Ok(Found { choices: best.0, ended, trials: search.board.into_trials(), warnings, row_cost })
 }
 
 /// What is found when the search cannot begin: the baseline.
@@ -66,7 +66,7 @@ pub(crate) fn only_baseline(run: &Run<'_>, space: &SearchSpace, rows: Vec<RowRes
     let choices = space.default_choices();
     board.record(TrialKind::Baseline, &choices, rows, true);
     let warnings = std::mem::take(&mut board.warnings);
-    Found { choices, ended, trials: board.into_trials(), warnings }
+    Found { choices, ended, trials: board.into_trials(), warnings, row_cost: Spent::default() }
 }
 
 /// Full evaluations that the schedule asks for, the baseline's aside.
@@ -258,15 +258,7 @@ impl<'a> Search<'a> {
         if !purse.counts() {
             return true;
         }
-        let recorded = part::SEARCH + self.recorded as u64;
-        let used = purse.used_by(0..=recorded - 1);
-        let mut a_row = Spent::default();
-        for unit in (0..self.recorded).filter_map(|at| self.units.get(&at).map(|unit| (at, unit))) {
-            let (at, unit) = unit;
-            let part = part::SEARCH + at as u64;
-            let unit_used = purse.used_by(part..=part);
-            a_row = a_row.max(unit_used.scaled(1.0 / unit.rows.len().max(1) as f64));
-        }
+        let used = purse.used_by(0..=part::SEARCH + self.recorded as u64 - 1);
         let all = self.run.val.len();
         let ahead: usize = (self.recorded..=position)
             .map(|at| match (self.units.get(&at), self.slots.get(at)) {
@@ -275,9 +267,7 @@ impl<'a> Search<'a> {
                 (None, _) => all,
             })
             .sum();
-        let mut needed = a_row.scaled(ahead as f64);
-        needed.tokens = (needed.tokens as f64 * COST_MARGIN) as u64;
-        needed.nano_usd = (needed.nano_usd as f64 * COST_MARGIN) as u64;
+        let needed = self.row_cost().scaled(ahead as f64);
         let Some(cap) = purse.refusal(used.plus(needed)) else { return true };
         if self.recorded == position {
             self.stop(
@@ -286,6 +276,17 @@ impl<'a> Search<'a> {
             );
         }
         false
+    }
+
+    /// The most that a row has used in any evaluation so far, on average over its rows.
+    fn row_cost(&self) -> Spent {
+        let purse = &self.run.shared.purse;
+        let mut cost = Spent::default();
+        for (at, unit) in self.units.range(..self.recorded) {
+            let part = part::SEARCH + *at as u64;
+            cost = cost.max(purse.used_by(part..=part).scaled(1.0 / unit.rows.len().max(1) as f64));
+        }
+        cost.with_margin(COST_MARGIN)
     }
 
     fn begin(&mut self, at: usize, trial: Option<u64>, kind: TrialKind, choices: Choices, rows: Vec<usize>) {
