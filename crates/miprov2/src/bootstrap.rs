@@ -1,8 +1,9 @@
 //! Bootstrapping: the teacher runs training rows, and the runs that the metric accepts become demos.
 //!
-//! Rows run concurrently in waves. A wave holds, for every set that still lacks demos, just as many further rows as it lacks
-//! demos, so that no row is run which the reference's one-by-one order would not have run, and the outcome does not depend on
-//! timing. A row is run once for all sets.
+//! Rows run concurrently in waves. The first holds, for every set, as many rows as it wants demos; a later one as many as it
+//! still lacks, divided by the share that was accepted so far, so that few waves follow one another. Successes are taken in the
+//! set's order, so the demos are those of running one by one, and do not depend on timing. A row is run once for all sets.
+//! Where known rows are not shared, a wave holds as many rows as demos are lacking: no run more than one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,7 +71,8 @@ impl TracePool {
         let teacher = Teacher::new(run)?;
         let mut pool = Self::default();
         loop {
-            let wave: BTreeSet<usize> = wanted.iter().flat_map(|set| pool.next_rows(set)).collect();
+            let share = if run.config.share_known { pool.accepted_share() } else { 1.0 };
+            let wave: BTreeSet<usize> = wanted.iter().flat_map(|set| pool.next_rows(set, share)).collect();
             if wave.is_empty() || pool.gave_up {
                 return Ok(pool);
             }
@@ -106,22 +108,30 @@ impl TracePool {
         set.order.iter().filter_map(accepted).take(set.demos)
     }
 
-    /// The next rows to be run for a set: as many as it lacks demos, none when its rows are used up.
+    /// The share of runs that were accepted, at least a quarter; 1 before the first.
+    fn accepted_share(&self) -> f64 {
+        let accepted = self.rows.values().filter(|demos| demos.is_some()).count();
+        if self.rows.is_empty() { 1.0 } else { (accepted as f64 / self.rows.len() as f64).max(0.25) }
+    }
+
+    /// The next rows to be run for a set, in its order: those that together with the successes known make up what it wants, if
+    /// each counts as `share` of a success.
     ///
     /// Rows known from other sets count in their turn only: a set takes successes in its own order.
-    fn next_rows(&self, set: &Wanted) -> Vec<usize> {
-        let mut lacking = set.demos;
+    fn next_rows(&self, set: &Wanted, share: f64) -> Vec<usize> {
+        let mut lacking = set.demos as f64;
         let mut rows = Vec::new();
         for &row in &set.order {
-            if lacking == 0 {
+            // Sums of shares are not exact.
+            if lacking < 1e-9 {
                 break;
             }
             match self.rows.get(&row) {
-                Some(Some(_)) => lacking -= 1,
+                Some(Some(_)) => lacking -= 1.0,
                 Some(None) => {}
                 None => {
                     rows.push(row);
-                    lacking -= 1;
+                    lacking -= share;
                 }
             }
         }

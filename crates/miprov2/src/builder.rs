@@ -172,7 +172,7 @@ impl MiproV2Builder {
         self
     }
 
-    /// How many evaluations of the schedule are at work at once (default 5). A trial is asked for when all but the last
+    /// How many evaluations of the schedule are at work at once (default 6). A trial is asked for when all but the last
     /// `trials_ahead - 1` before it are told; 1 is one after the other, as the reference does. Part of what a result depends
     /// on, whatever the concurrency.
     pub fn trials_ahead(mut self, trials: usize) -> Self {

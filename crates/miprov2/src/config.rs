@@ -79,13 +79,14 @@ pub struct ReferenceSearch {
     /// After how many minibatch trials the best candidate so far is evaluated in full.
     pub minibatch_full_eval_steps: usize,
     /// How many evaluations of the schedule are at work at once: a trial is asked for when all but the last
-    /// `trials_ahead - 1` before it are told. 1 is one after the other, as the reference does.
+    /// `trials_ahead - 1` before it are told. 1 is one after the other, as the reference does; one more than
+    /// `minibatch_full_eval_steps` (the default) lets a full evaluation and the trials after it run side by side.
     pub trials_ahead: usize,
 }
 
 impl Default for ReferenceSearch {
     fn default() -> Self {
-        Self { minibatch: true, minibatch_size: 35, minibatch_full_eval_steps: 5, trials_ahead: 5 }
+        Self { minibatch: true, minibatch_size: 35, minibatch_full_eval_steps: 5, trials_ahead: 6 }
     }
 }
 

@@ -115,7 +115,7 @@ fn what_changed_is_named() {
         base().num_trials(7).minibatch_size(9),
         &format!("budget ({} before, {} now), minibatch_size (10 before, 9 now)", budget(6), budget(7)),
     );
-    check(base().trials_ahead(2), "trials_ahead (5 before, 2 now)");
+    check(base().trials_ahead(2), "trials_ahead (6 before, 2 now)");
     check(base().metric_name("f1"), "metric (\"exact match\" before, \"f1\" now)");
     check(base().adapter(Arc::new(PlainAdapter)), "adapter, prompt adapter");
     check(base().proposer(Arc::new(FixedProposer::new())), "proposer");
@@ -271,7 +271,12 @@ fn a_file_of_version_1_is_read() {
     };
     let rows: Vec<_> = (0..8).map(row).collect();
     let data = Dataset::new(rows[..4].to_vec()).val(rows[4..].to_vec());
-    let builder = MiproV2::builder().task_lm(lm.clone()).num_candidates(2).num_trials(2).minibatch(false);
+    let builder = MiproV2::builder()
+        .task_lm(lm.clone())
+        .num_candidates(2)
+        .num_trials(2)
+        .minibatch(false)
+        .trials_ahead(5);
     let proposer = FixedProposer::new().with("self", ["Name a colour."]);
     let optimizer = builder.proposer(Arc::new(proposer)).checkpoint(&path).build().unwrap();
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoint-v1.jsonl");

@@ -24,6 +24,7 @@ impl Fingerprint {
         let mut out = Self::default();
         out.program("program", run.program);
         let teacher = config.teacher.program.as_deref();
+        out.set("teacher's program: is another", teacher.is_some());
         if let Some(teacher) = teacher {
             out.program("teacher's program", teacher);
         }
@@ -73,20 +74,15 @@ impl Fingerprint {
         }
     }
 
-    /// What differs in `now`, in words.
+    /// What differs in `now`, in words. What an earlier version of this crate did not write down is no difference.
     pub(super) fn changes(&self, now: &Self) -> Vec<String> {
-        let names: std::collections::BTreeSet<&String> = self.0.keys().chain(now.0.keys()).collect();
-        let differs = |name: &&String| self.0.get(*name) != now.0.get(*name);
-        names
-            .into_iter()
-            .filter(differs)
-            .map(|name| change(name, self.0.get(name), now.0.get(name)))
-            .collect()
+        let differing = self.0.iter().filter(|(name, before)| now.0.get(*name) != Some(*before));
+        differing.map(|(name, before)| change(name, before, now.0.get(name))).collect()
     }
 }
 
 /// One difference in words: with the values where they mean something to a reader.
-fn change(name: &str, before: Option<&Value>, now: Option<&Value>) -> String {
+fn change(name: &str, before: &Value, now: Option<&Value>) -> String {
     let shown = |value: Option<&Value>| match value {
         None | Some(Value::Null) => "none".to_owned(),
         Some(Value::Object(rows)) if rows.contains_key("digest") => {
@@ -95,7 +91,7 @@ fn change(name: &str, before: Option<&Value>, now: Option<&Value>) -> String {
         Some(Value::String(text)) if text.len() == 64 => String::new(),
         Some(value) => value.to_string(),
     };
-    let (before, now) = (shown(before), shown(now));
+    let (before, now) = (shown(Some(before)), shown(now));
     if before == now || before.is_empty() || now.is_empty() {
         return name.to_owned();
     }
