@@ -52,6 +52,22 @@ pub enum Event {
         /// Which stage.
         stage: Stage,
     },
+    /// A run goes on from its checkpoint.
+    Resumed {
+        /// Answers that need not be asked for again.
+        answers: u64,
+    },
+    /// A program run failed.
+    RowFailed {
+        /// In which stage.
+        stage: Stage,
+        /// The row's index in its set.
+        row: usize,
+        /// What went wrong.
+        message: String,
+        /// Whether it counts as a score of 0; else it is no score, and may be asked again.
+        scored: bool,
+    },
     /// An instruction was proposed.
     Proposed {
         /// For which predictor.

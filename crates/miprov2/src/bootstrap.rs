@@ -1,23 +1,26 @@
 //! Bootstrapping: the teacher runs training rows, and the runs that the metric accepts become demos.
 //!
-//! Rows run concurrently in waves. A wave holds, for every set that still lacks demos, just as many further rows as it lacks
-//! demos, so that no row is run which the reference's one-by-one order would not have run, and the outcome does not depend on
-//! timing. A row is run once for all sets.
+//! Rows run concurrently in waves. The first holds, for every set, as many rows as it wants demos; a later one as many as it
+//! still lacks, divided by the share that was accepted so far, so that few waves follow one another. Successes are taken in the
+//! set's order, so the demos are those of running one by one, and do not depend on timing. A row is run once for all sets.
+//! Where known rows are not shared, a wave holds as many rows as demos are lacking: no run more than one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::StreamExt;
-use futures::stream;
+use futures::stream::FuturesUnordered;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 use teleprompt_core::evaluate::{RowError, RowResult, run_row_traced};
 use teleprompt_core::{
-    Bindings, Candidate, Demo, Example, Fields, PredictorName, Program, Stage, Trace, rng,
+    Bindings, CallRole, Candidate, Ctx, Demo, Event, Example, Fields, PredictorName, Program, Stage, Trace,
+    rng,
 };
 
 use crate::error::OptimizeError;
-use crate::run::Run;
+use crate::rows::unbound;
+use crate::run::{Run, part};
 
 /// The demos that one training row gives: one for each predictor that its run called.
 pub(crate) type RowDemos = BTreeMap<PredictorName, Fields>;
@@ -45,6 +48,8 @@ pub(crate) struct TracePool {
     rows: BTreeMap<usize, Option<RowDemos>>,
     pub(crate) failed: Vec<FailedRow>,
     pub(crate) gave_up: bool,
+    /// Rounds of rows that had to follow one another.
+    pub(crate) waves: usize,
 }
 
 /// What one set asks for: so many successes of the rows in this order.
@@ -66,10 +71,12 @@ impl TracePool {
         let teacher = Teacher::new(run)?;
         let mut pool = Self::default();
         loop {
-            let wave: BTreeSet<usize> = wanted.iter().flat_map(|set| pool.next_rows(set)).collect();
+            let share = if run.config.share_known { pool.accepted_share() } else { 1.0 };
+            let wave: BTreeSet<usize> = wanted.iter().flat_map(|set| pool.next_rows(set, share)).collect();
             if wave.is_empty() || pool.gave_up {
                 return Ok(pool);
             }
+            pool.waves += 1;
             pool.run_wave(run, &teacher, wave).await?;
         }
     }
@@ -84,28 +91,47 @@ impl TracePool {
         self.rows.len()
     }
 
+    /// How many rows would be run for a set alone: those in its order up to the last success that it takes.
+    pub(crate) fn runs_of(&self, set: &Wanted) -> usize {
+        let mut lacking = set.demos;
+        let needed = |&&row: &&usize| {
+            let goes_on = lacking > 0;
+            lacking -= usize::from(goes_on && matches!(self.rows.get(&row), Some(Some(_))));
+            goes_on && self.rows.contains_key(&row)
+        };
+        set.order.iter().take_while(needed).count()
+    }
+
     /// The accepted rows of a set, in its order: as many as it asks for, or as there are.
     pub(crate) fn successes<'a>(&'a self, set: &'a Wanted) -> impl Iterator<Item = (usize, &'a RowDemos)> {
         let accepted = |&row: &usize| Some((row, self.rows.get(&row)?.as_ref()?));
         set.order.iter().filter_map(accepted).take(set.demos)
     }
 
-    /// The next rows to be run for a set: as many as it lacks demos, none when its rows are used up.
+    /// The share of runs that were accepted, at least a quarter; 1 before the first.
+    fn accepted_share(&self) -> f64 {
+        let accepted = self.rows.values().filter(|demos| demos.is_some()).count();
+        if self.rows.is_empty() { 1.0 } else { (accepted as f64 / self.rows.len() as f64).max(0.25) }
+    }
+
+    /// The next rows to be run for a set, in its order: those that together with the successes known make up what it wants, if
+    /// each counts as `share` of a success.
     ///
     /// Rows known from other sets count in their turn only: a set takes successes in its own order.
-    fn next_rows(&self, set: &Wanted) -> Vec<usize> {
-        let mut lacking = set.demos;
+    fn next_rows(&self, set: &Wanted, share: f64) -> Vec<usize> {
+        let mut lacking = set.demos as f64;
         let mut rows = Vec::new();
         for &row in &set.order {
-            if lacking == 0 {
+            // Sums of shares are not exact.
+            if lacking < 1e-9 {
                 break;
             }
             match self.rows.get(&row) {
-                Some(Some(_)) => lacking -= 1,
+                Some(Some(_)) => lacking -= 1.0,
                 Some(None) => {}
                 None => {
                     rows.push(row);
-                    lacking -= 1;
+                    lacking -= share;
                 }
             }
         }
@@ -128,10 +154,17 @@ impl TracePool {
         let outside = AtomicUsize::new(self.outside().count());
         let outside = &outside;
         let running = wave.into_iter().map(|row| async move {
+            let _permit = run.rows.acquire(part::BOOTSTRAP).await;
             if outside.load(Ordering::SeqCst) > limit {
                 return None;
             }
             let result = teacher.run(run, row).await;
+            if let Err(error) = &result
+                && error.fatal.is_none()
+            {
+                let (message, scored) = (error.message.clone(), error.kind.counts_as_zero());
+                run.emit(&Event::RowFailed { stage: Stage::Bootstrap, row, message, scored });
+            }
             match &result {
                 Err(error) if error.fatal.is_some() => outside.store(usize::MAX, Ordering::SeqCst),
                 Err(error) if !error.kind.counts_as_zero() => {
@@ -142,11 +175,8 @@ impl TracePool {
             run.step(Stage::Bootstrap);
             Some((row, result))
         });
-        let mut results: Vec<_> = stream::iter(running)
-            .buffer_unordered(run.config.concurrency)
-            .filter_map(std::future::ready)
-            .collect()
-            .await;
+        let running: FuturesUnordered<_> = running.collect();
+        let mut results: Vec<_> = running.filter_map(std::future::ready).collect().await;
         results.sort_by_key(|(row, _)| *row);
         for (row, result) in results {
             let demos = match result {
@@ -176,6 +206,7 @@ impl TracePool {
 /// The teacher: a program with a candidate, or with labeled demos of its own.
 struct Teacher<'a> {
     program: &'a dyn Program,
+    cx: Ctx,
     candidate: Option<Candidate>,
     /// Rows whose labels serve as its demos, one more than are shown: a row never sees itself.
     labeled: Vec<usize>,
@@ -196,7 +227,8 @@ impl<'a> Teacher<'a> {
             0 => 0,
             demos => demos.saturating_add(1),
         });
-        Ok(Self { program, candidate: run.config.teacher.candidate.clone(), labeled })
+        let cx = run.cx(CallRole::Teacher, Stage::Bootstrap, part::BOOTSTRAP);
+        Ok(Self { program, cx, candidate: run.config.teacher.candidate.clone(), labeled })
     }
 
     /// Runs one row: its demos when the metric accepts the run, `None` when not.
@@ -206,13 +238,7 @@ impl<'a> Teacher<'a> {
             Some(candidate) => without_row(candidate, example),
             None => self.labeled_candidate(run, row),
         };
-        let bindings = Bindings::bind(self.program, &candidate).map_err(|error| RowError {
-            kind: teleprompt_core::evaluate::RowErrorKind::Program,
-            message: error.to_string(),
-            raw_answer: None,
-            fatal: None,
-        })?;
-        let cx = run.teacher.clone().with_bindings(bindings.into());
+        let cx = self.cx.clone().bound(self.program, &candidate).map_err(|error| unbound(&error))?;
         let scored = run_row_traced(self.program, &cx, example, run.metric).await?;
         let accepted = match run.config.metric_threshold {
             Some(threshold) => scored.score.value() >= threshold,

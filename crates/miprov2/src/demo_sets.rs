@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand::RngExt;
-use teleprompt_core::{Demo, PredictorName, rng};
+use serde::{Deserialize, Serialize};
+use teleprompt_core::{Demo, DemoOrigin, PredictorName, rng};
 
 use crate::bootstrap::{FailedRow, TracePool, Wanted, labeled_demo};
 use crate::config::ZERO_SHOT_DEMOS;
@@ -23,19 +24,36 @@ use crate::error::OptimizeError;
 use crate::run::Run;
 
 /// The demo sets of every predictor, and what it took to make them.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DemoSets {
     /// By predictor: as many sets for each; set 0 is the program's own.
     pub sets: BTreeMap<PredictorName, Vec<Arc<[Demo]>>>,
     /// Whether candidates may use them, or only the proposer (zero-shot).
     pub for_candidates: bool,
+    /// Where each demo comes from, in the same order; the program's own have no source.
+    pub sources: BTreeMap<PredictorName, Vec<Vec<DemoSource>>>,
+    /// Runs of the teacher.
+    pub runs: usize,
+    /// Runs of the teacher that were not needed, because the row had been run for another set.
+    pub spared_runs: usize,
+    /// Rounds of the teacher's runs that had to follow one another: a row is run only where a set still lacks demos.
+    pub waves: usize,
     /// Whether bootstrapping ended early, because no run of the teacher could be used.
     pub gave_up: bool,
     /// Training rows that the teacher failed on.
     pub failed: Vec<FailedRow>,
     /// What the user should know.
     pub warnings: Vec<String>,
+}
+
+/// Where a demo comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DemoSource {
+    /// Labeled or bootstrapped.
+    pub origin: DemoOrigin,
+    /// The training row's index; `None` for a demo of the program's own.
+    pub row: Option<usize>,
 }
 
 /// How one set is made.
@@ -56,35 +74,56 @@ pub(crate) async fn make(run: &Run<'_>) -> Result<DemoSets, OptimizeError> {
             _ => None,
         })
         .collect();
-    let pool = TracePool::fill(run, &wanted).await?;
+    // One pool for all sets, so that no row is run twice; or one for each, as the reference has it.
+    let portions: Vec<&[Wanted]> =
+        if run.config.share_known { vec![&wanted] } else { wanted.chunks(1).collect() };
+    let mut pools = Vec::with_capacity(portions.len());
+    for portion in portions {
+        pools.push(TracePool::fill(run, portion).await?);
+    }
+    let pool_of = |set: usize| pools.get(set).or(pools.first());
     let mut made = DemoSets { for_candidates: !run.config.zero_shot(), ..DemoSets::default() };
-    if !wanted.is_empty() && !pool.any() {
-        let failed = pool.failed.first().map(|failed| format!("; the first failure: {}", failed.error));
+    let failed = || pools.iter().flat_map(|pool| &pool.failed);
+    if !wanted.is_empty() && !pools.iter().any(TracePool::any) {
+        let first = failed().next().map(|failed| format!("; the first failure: {}", failed.error));
         made.warnings.push(run.warn(format!(
             "no demo could be bootstrapped: the metric accepted none of {} runs of the teacher, {} of which failed{}",
-            pool.runs(),
-            pool.failed.len(),
-            failed.unwrap_or_default()
+            pools.iter().map(TracePool::runs).sum::<usize>(),
+            failed().count(),
+            first.unwrap_or_default()
         )));
     }
     for named in run.predictors() {
         let own: Arc<[Demo]> = named.predictor.params().demos.clone().unwrap_or_default();
         let sets = recipes.iter().enumerate().map(|(index, recipe)| match recipe {
-            Recipe::Own => own.clone(),
-            Recipe::Labeled => labeled(run, &named, index, &[], run.config.max_labeled_demos).into(),
-            Recipe::Bootstrapped(wanted) => {
-                let rows: Vec<usize> = pool.successes(wanted).map(|(row, _)| row).collect();
-                let traced = pool.successes(wanted).filter_map(|(_, demos)| demos.get(&named.name));
-                let mut demos: Vec<Demo> = traced.cloned().map(Demo::bootstrapped).collect();
+            Recipe::Own => own.iter().map(|demo| (None, demo.clone())).collect(),
+            Recipe::Labeled => labeled(run, &named, index, &[], run.config.max_labeled_demos),
+            Recipe::Bootstrapped(recipe) => {
+                let set = wanted.iter().position(|other| other == recipe).unwrap_or_default();
+                let successes = || pool_of(set).into_iter().flat_map(|pool| pool.successes(recipe));
+                let rows: Vec<usize> = successes().map(|(row, _)| row).collect();
+                let traced = successes().filter_map(|(row, demos)| Some((row, demos.get(&named.name)?)));
+                let mut demos: Vec<Sourced> =
+                    traced.map(|(row, fields)| (Some(row), Demo::bootstrapped(fields.clone()))).collect();
                 let lacking = run.config.max_labeled_demos.saturating_sub(demos.len());
                 demos.extend(labeled(run, &named, index, &rows, lacking));
-                demos.into()
+                demos
             }
         });
-        made.sets.insert(named.name.clone(), sets.collect());
+        let sets: Vec<Vec<Sourced>> = sets.collect();
+        let source = |(row, demo): &Sourced| DemoSource { origin: demo.origin, row: *row };
+        let sources = sets.iter().map(|set| set.iter().map(source).collect()).collect();
+        made.sources.insert(named.name.clone(), sources);
+        let demos = |set: Vec<Sourced>| set.into_iter().map(|(_, demo)| demo).collect();
+        made.sets.insert(named.name.clone(), sets.into_iter().map(demos).collect());
     }
-    made.gave_up = pool.gave_up;
-    made.failed = pool.failed;
+    made.gave_up = pools.iter().any(|pool| pool.gave_up);
+    made.waves = pools.iter().map(|pool| pool.waves).sum();
+    made.runs = pools.iter().map(TracePool::runs).sum();
+    let alone = |(set, wanted)| pool_of(set).map_or(0, |pool| pool.runs_of(wanted));
+    let alone: usize = wanted.iter().enumerate().map(alone).sum();
+    made.spared_runs = alone.saturating_sub(made.runs);
+    made.failed = pools.into_iter().flat_map(|pool| pool.failed).collect();
     Ok(made)
 }
 
@@ -129,8 +168,11 @@ fn labeled(
     index: usize,
     except: &[usize],
     count: usize,
-) -> Vec<Demo> {
+) -> Vec<Sourced> {
     let order = rng::permutation(run.config.seed, "labeled", &[index as u64], run.train.len());
     let rows = order.into_iter().filter(|row| !except.contains(row));
-    rows.filter_map(|row| labeled_demo(named, &run.train[row])).take(count).collect()
+    rows.filter_map(|row| Some((Some(row), labeled_demo(named, &run.train[row])?))).take(count).collect()
 }
+
+/// A demo with the training row that it was made of.
+type Sourced = (Option<usize>, Demo);

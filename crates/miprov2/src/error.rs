@@ -9,6 +9,8 @@ use teleprompt_core::{BindError, EvaluateError, LmError, PredictorName};
 use teleprompt_propose::ProposeError;
 use teleprompt_tpe::Error as TpeError;
 
+use crate::checkpoint::CheckpointError;
+
 /// An error of an optimization that has no result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -65,6 +67,9 @@ pub enum OptimizeError {
         /// The first row's error.
         first: String,
     },
+    /// The checkpoint cannot be used, or could not be written before there was a result.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The proposer failed.
     #[error(transparent)]
     Propose(#[from] ProposeError),
@@ -123,6 +128,21 @@ pub enum ConfigProblem {
     Zero {
         /// Which setting.
         name: &'static str,
+    },
+    /// A cap in USD, and no price.
+    #[error(
+        "a cap in USD needs the price of `{model}`: give it with `price(\"{model}\", TokenPrice::new(..))`, or cap calls or tokens \
+         instead"
+    )]
+    UnknownPrice {
+        /// The model.
+        model: String,
+    },
+    /// A price that is none.
+    #[error("the price of `{model}` is negative or not a number")]
+    BadPrice {
+        /// The model.
+        model: String,
     },
     /// A number outside of its range.
     #[error("`{name}` is {value}: it must be between 0 and {most}")]

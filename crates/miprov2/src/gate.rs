@@ -1,15 +1,28 @@
-//! The gate that every LM call of a run passes: one limit on calls in flight, and one signal that stops new calls.
+//! The gate that every LM call of a run passes, whatever the model behind it.
 //!
-//! A call that has begun is never cut: its answer is paid for, and the layers below keep it.
+//! ```text
+//!   request ─▶ answered before? ─▶ in the checkpoint? ─▶ limit ─▶ stopped? ─▶ caps ─▶ model ─▶ checkpoint ─▶ answer
+//!                    └ in flight: wait for it
+//! ```
+//!
+//! The same request in the same role is asked once a run. A call that has begun is never cut: its answer is paid for, and is
+//! kept before it is used.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use teleprompt_core::Lm;
-use teleprompt_core::lm::{Capabilities, LmError, LmErrorKind, LmRequest, LmResponse, ModelId};
-use tokio::sync::Semaphore;
+use serde::{Deserialize, Serialize};
+use teleprompt_core::lm::{Capabilities, LmError, LmErrorKind, LmRequest, LmResponse, ModelId, Usage};
+use teleprompt_core::{CallRole, Lm};
+
+use crate::caps::{Purse, Spent};
+use crate::checkpoint::{FailureKind, Journal, Known, Outcome, Record};
+use crate::digest::Digest;
+use crate::limit::Limit;
+use crate::once::{Once, Turn};
 
 /// Tells a run to end: no new LM call begins, those in flight are waited for, the best program so far is the result.
 ///
@@ -34,20 +47,224 @@ impl StopSignal {
     }
 }
 
-/// A model behind the gate.
+/// What all calls of a run share.
+pub(crate) struct Shared {
+    limit: Limit,
+    stop: StopSignal,
+    /// The error that ended the run: every further call gets it.
+    halted: Mutex<Option<LmError>>,
+    pub(crate) purse: Purse,
+    answers: Once<Digest, LmResponse>,
+    /// What earlier processes of the run were answered.
+    kept: Mutex<BTreeMap<Digest, VecDeque<Outcome>>>,
+    pub(crate) journal: Option<Journal>,
+    /// Whether answers are shared between the parts of the schedule.
+    share: bool,
+    tally: Mutex<Tally>,
+}
+
+/// What this process did for its run. Unlike everything else in a report it depends on timing and on what was known before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Calls of models.
+    pub calls: u64,
+    /// Calls that ended in an error.
+    pub failed: u64,
+    /// Answers taken from the checkpoint.
+    pub resumed: u64,
+    /// The most calls in flight at once.
+    pub max_in_flight: u64,
+    /// Mean time of a call, in milliseconds.
+    pub mean_latency_ms: f64,
+    #[serde(skip)]
+    in_flight: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        concurrency: usize,
+        stop: StopSignal,
+        purse: Purse,
+        (journal, known): (Option<Journal>, Known),
+        share: bool,
+    ) -> Self {
+        for (key, paid) in &known.paid {
+            purse.add_known(*key, *paid);
+        }
+        Self {
+            limit: Limit::new(concurrency),
+            stop,
+            halted: Mutex::new(None),
+            purse,
+            answers: Once::default(),
+            kept: Mutex::new(known.outcomes),
+            journal,
+            share,
+            tally: Mutex::default(),
+        }
+    }
+
+    /// No further call begins; each gets this error. The first reason stands.
+    pub(crate) fn halt(&self, error: LmError) {
+        self.halted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// What this process did so far.
+    pub(crate) fn tally(&self) -> Tally {
+        *self.locked_tally()
+    }
+
+    fn locked_tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why no call may begin, if so.
+    fn refusal(&self, model: &ModelId) -> Option<LmError> {
+        let stopped = |detail: String| LmError::new(model.clone(), LmErrorKind::Stopped, detail);
+        if self.stop.is_stopped() {
+            return Some(stopped(String::new()));
+        }
+        if let Some(broken) = self.journal.as_ref().and_then(Journal::broken) {
+            return Some(stopped(broken.to_string()));
+        }
+        self.halted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What an earlier process of the run was answered.
+    fn kept(&self, key: &Digest) -> Option<Outcome> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcomes = kept.get_mut(key)?;
+        let outcome = outcomes.pop_front();
+        if outcomes.is_empty() {
+            kept.remove(key);
+        }
+        outcome
+    }
+}
+
+/// A model behind the gate, on behalf of one part of the schedule.
 pub(crate) struct Gate {
     inner: Arc<dyn Lm>,
-    permits: Arc<Semaphore>,
-    stop: StopSignal,
+    role: CallRole,
+    part: u64,
+    shared: Arc<Shared>,
 }
 
 impl Gate {
-    pub(crate) fn wrap(inner: Arc<dyn Lm>, permits: &Arc<Semaphore>, stop: &StopSignal) -> Arc<dyn Lm> {
-        Arc::new(Self { inner, permits: permits.clone(), stop: stop.clone() })
+    pub(crate) fn wrap(inner: Arc<dyn Lm>, role: CallRole, part: u64, shared: &Arc<Shared>) -> Arc<dyn Lm> {
+        Arc::new(Self { inner, role, part, shared: shared.clone() })
     }
 
-    fn stopped(&self) -> LmError {
-        LmError::new(self.inner.model().clone(), LmErrorKind::Stopped, "")
+    async fn answer(&self, request: &LmRequest) -> Result<LmResponse, LmError> {
+        let shared = &*self.shared;
+        let scope = if shared.share { 0 } else { self.part + 1 };
+        let key = Digest::of(&(scope, self.role, request));
+        let lead = match shared.answers.turn(&key).await {
+            Turn::Known(answer) => {
+                shared.purse.note_use(self.part, key);
+                return Ok(answer.into_cached());
+            }
+            Turn::Mine(lead) => lead,
+        };
+        let answer = match shared.kept(&key) {
+            Some(Outcome::Failed(kind, detail)) => return Err(kind.error(self.model().clone(), detail)),
+            Some(Outcome::Answer(answer)) => {
+                shared.locked_tally().resumed += 1;
+                answer
+            }
+            None => self.ask(request, key).await?,
+        };
+        shared.purse.note_use(self.part, key);
+        lead.done(answer.clone());
+        Ok(answer)
+    }
+
+    /// One call of the model; its answer is kept before it is given.
+    async fn ask(&self, request: &LmRequest, key: Digest) -> Result<LmResponse, LmError> {
+        let shared = &*self.shared;
+        let model = self.model();
+        let _permit = shared.limit.acquire(self.part).await;
+        if let Some(refusal) = shared.refusal(model) {
+            return Err(refusal);
+        }
+        let reserved = match shared.purse.reserve(model, request).await {
+            Ok(reserved) => reserved,
+            Err(cap) => {
+                let refusal = LmError::new(model.clone(), LmErrorKind::Stopped, format!("{cap} is reached"));
+                shared.halt(refusal.clone());
+                return Err(refusal);
+            }
+        };
+        let flight = Flight::begin(shared);
+        let answer = self.inner.generate(request).await;
+        flight.end(answer.is_err());
+        match answer {
+            Ok(answer) => {
+                let took = match (answer.cached, answer.usage == Usage::default()) {
+                    (true, _) => Spent::default(),
+                    // Nobody says what it took: as much as it may have.
+                    (false, true) => reserved.most(),
+                    (false, false) => shared.purse.cost(model, &answer.usage),
+                };
+                reserved.settle(key, took);
+                self.keep(&Record::answer(key, self.role, &answer, took.nano_usd))?;
+                Ok(answer)
+            }
+            Err(error) => {
+                reserved.fail();
+                if let Some(kind) = FailureKind::of(&error.kind) {
+                    let detail = error.detail.clone();
+                    self.keep(&Record::Failed { key, role: self.role, kind, detail })?;
+                }
+                if error.is_fatal() && !error.is_stopped() {
+                    shared.halt(error.clone());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn keep(&self, record: &Record) -> Result<(), LmError> {
+        let Some(journal) = &self.shared.journal else { return Ok(()) };
+        journal
+            .append(record)
+            .map_err(|error| LmError::new(self.model().clone(), LmErrorKind::Stopped, error.to_string()))
+    }
+}
+
+/// A call in flight, counted until it ends or is dropped.
+struct Flight<'a> {
+    shared: &'a Shared,
+    began: std::time::Duration,
+    ended: bool,
+}
+
+impl<'a> Flight<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        let mut tally = shared.locked_tally();
+        tally.in_flight += 1;
+        tally.max_in_flight = tally.max_in_flight.max(tally.in_flight);
+        Self { shared, began: shared.purse.elapsed(), ended: false }
+    }
+
+    fn end(mut self, failed: bool) {
+        self.ended = true;
+        let took = self.shared.purse.elapsed().saturating_sub(self.began).as_secs_f64() * 1e3;
+        let mut tally = self.shared.locked_tally();
+        tally.in_flight -= 1;
+        tally.calls += 1;
+        tally.failed += u64::from(failed);
+        tally.mean_latency_ms += (took - tally.mean_latency_ms) / tally.calls as f64;
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.shared.locked_tally().in_flight -= 1;
+        }
     }
 }
 
@@ -61,16 +278,6 @@ impl Lm for Gate {
     }
 
     fn generate<'a>(&'a self, request: &'a LmRequest) -> BoxFuture<'a, Result<LmResponse, LmError>> {
-        async move {
-            // The semaphore is never closed; were it, the run could not go on either.
-            let permit = self.permits.acquire().await.map_err(|_| self.stopped())?;
-            if self.stop.is_stopped() {
-                return Err(self.stopped());
-            }
-            let answer = self.inner.generate(request).await;
-            drop(permit);
-            answer
-        }
-        .boxed()
+        self.answer(request).boxed()
     }
 }

@@ -8,30 +8,43 @@
 //! [`MiproV2::compile`] runs it. The program is never changed: the result is a [`Candidate`](teleprompt_core::Candidate),
 //! as data.
 //!
-//! **Absent on purpose:** providers and caches (any [`Lm`](teleprompt_core::Lm) will do; a cache around it makes a second run
-//! free), files other than the saved program, and an executor.
+//! A run that keeps a [checkpoint](MiproV2Builder::checkpoint) goes on after it was killed; one with [`Caps`] never uses more
+//! than they allow.
+//!
+//! **Absent on purpose:** providers and caches (any [`Lm`](teleprompt_core::Lm) will do), files other than the saved program and
+//! the checkpoint, and an executor.
 
 mod bootstrap;
+mod builder;
+mod caps;
+mod checkpoint;
 mod config;
 mod dataset;
 mod demo_sets;
+mod digest;
 mod error;
 mod gate;
+mod limit;
+mod once;
 mod optimizer;
 mod plan;
 mod report;
+mod rows;
 mod run;
 mod search;
 mod stats;
 
 pub use bootstrap::FailedRow;
-pub use config::{Auto, Budget, MiproV2Builder, ReferenceSearch, Teacher};
+pub use builder::MiproV2Builder;
+pub use caps::{Caps, Spent, TokenPrice};
+pub use checkpoint::CheckpointError;
+pub use config::{Auto, Budget, ReferenceSearch, Settings, Teacher};
 pub use dataset::Dataset;
-pub use demo_sets::DemoSets;
+pub use demo_sets::{DemoSets, DemoSource};
 pub use error::{ConfigError, ConfigProblem, OptimizeError};
-pub use gate::StopSignal;
+pub use gate::{StopSignal, Tally};
 pub use optimizer::MiproV2;
 pub use plan::Plan;
-pub use report::{Optimized, Report, Scored, TestResult};
+pub use report::{Models, Optimized, Process, REPORT_VERSION, Report, Saved, Scored, TestResult};
 pub use search::{Choice, Choices, Ended, Options, SearchSpace, TrialKind, TrialRecord};
 pub use stats::PairedDifference;

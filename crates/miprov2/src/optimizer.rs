@@ -1,28 +1,34 @@
-//! The optimizer: three stages, each a function of data, and what joins them.
+//! The optimizer: what is made of what, and what runs at once.
 //!
 //! ```text
-//!   bootstrap ─▶ DemoSets ─▶ propose ─▶ Proposals ─▶ search ─▶ winner ─▶ test rows ─▶ Optimized
-//!   (teacher LM)             (prompt LM)             (task LM)           (task LM)
+//!   bootstrap ─▶ DemoSets ──┐
+//!   prepare ─▶ Prepared ────┴▶ propose ─▶ Proposals ─▶ search ─▶ winner ─▶ test rows ─▶ Optimized
+//!   the baseline, in full ─────────────────────────────▶┘
 //! ```
+//!
+//! All of it passes one gate with one limit ([`crate::gate`]); what others wait for goes first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::future::join;
 use teleprompt_core::evaluate::RowResult;
 use teleprompt_core::lm::ModelId;
-use teleprompt_core::{Candidate, Evaluate, EvaluateError, Evaluation, Event, Metric, Program, Stage};
-use teleprompt_propose::{ProposalRequest, Proposals};
+use teleprompt_core::{CallRole, Candidate, EvaluateError, Evaluation, Event, Metric, Program, Stage};
+use teleprompt_propose::{Prepared, ProposalRequest, Proposals, ProposeError};
 
 use crate::bootstrap::FailedRow;
-use crate::config::{Budget, Config, MiproV2Builder};
+use crate::builder::MiproV2Builder;
+use crate::checkpoint::{Fingerprint, Journal};
+use crate::config::{Budget, Config};
 use crate::dataset::Dataset;
 use crate::demo_sets::{self, DemoSets};
 use crate::error::OptimizeError;
 use crate::plan::Plan;
-use crate::report::{Optimized, Report, Scored, TestResult};
-use crate::run::Run;
-use crate::search::{Choices, Ended, Found, SearchSpace, TrialRecord, reference};
-use crate::stats::PairedDifference;
+use crate::report::{self, Optimized, TestResult};
+use crate::rows::Rows;
+use crate::run::{Run, part};
+use crate::search::{Ended, Found, SearchSpace, reference};
 
 /// The MIPROv2 optimizer: finds instructions and demos for every predictor of a program that together score best.
 ///
@@ -30,7 +36,7 @@ use crate::stats::PairedDifference;
 /// difference with its reason.
 #[derive(Clone)]
 pub struct MiproV2 {
-    config: Config,
+    pub(crate) config: Config,
 }
 
 impl MiproV2 {
@@ -70,42 +76,25 @@ impl MiproV2 {
         data: &Dataset,
         metric: &dyn Metric,
     ) -> Result<Optimized, OptimizeError> {
-        let run = self.run(program, data, metric)?;
+        let mut run = self.run(program, data, metric)?;
         let plan = plan(&run, data.test_rows().len());
         run.emit(&Event::Started { lines: opening_lines(&run, &plan) });
-        let demos = match bootstrap(&run, &plan).await {
-            Err(OptimizeError::Stopped { reason }) => {
-                return Ok(stopped_early(&run, plan, reason, DemoSets::default(), Proposals::default()));
-            }
-            made => made?,
+        let mut finished = false;
+        if let Some(place) = &self.config.checkpoint {
+            let (journal, known) = Journal::open(place, Fingerprint::of(&run, data.test_rows()))?;
+            finished = known.ended.as_deref() == Some(COMPLETE);
+            run = run.with_journal(journal, known);
+        }
+        let outcome = optimize(&run, plan, data).await;
+        let how = match outcome.as_ref().map(|best| &best.report.ended) {
+            Ok(Ended::Complete | Ended::Early { .. }) => COMPLETE,
+            Ok(Ended::Stopped { .. }) => "stopped",
+            _ => "failed",
         };
-        let proposals = propose(&run, &plan, &demos).await?;
-        let candidate_demos = demos.for_candidates.then_some(&demos.sets);
-        let space = SearchSpace::new(&run.names, proposals.instructions.clone(), candidate_demos);
-        run.emit(&Event::Stage { stage: Stage::Search, steps: plan.evaluation_runs as u64 });
-        let mut found = match reference::search(&run, &space, |baseline| readable(&demos, baseline)).await {
-            Err(OptimizeError::Stopped { reason }) => {
-                return Ok(stopped_early(&run, plan, reason, demos, proposals));
-            }
-            found => found?,
-        };
-        let candidate = space.candidate(&found.choices);
-        let mut warnings: Vec<String> = demos.warnings.iter().chain(&proposals.warnings).cloned().collect();
-        let test = match found.ended {
-            Ended::Stopped { .. } => None,
-            _ => test(&run, &candidate, data).await.unwrap_or_else(|error| {
-                if let EvaluateError::Fatal(error) = &error
-                    && error.is_stopped()
-                {
-                    found.ended = Ended::Stopped { reason: error.detail.clone() };
-                }
-                warnings.push(run.warn(format!("the test rows could not be evaluated: {error}")));
-                None
-            }),
-        };
-        let report = report(&run, plan, &space, found, demos, proposals, test, warnings);
-        run.emit(&Event::Ended { line: report.to_string() });
-        Ok(Optimized { candidate, report })
+        if !(finished && how == COMPLETE) {
+            run.note_end(how);
+        }
+        outcome
     }
 
     fn run<'a>(
@@ -120,6 +109,133 @@ impl MiproV2 {
         };
         Run::new(&self.config, program, metric, data.resolve(self.config.seed, max_val_rows)?)
     }
+}
+
+/// How a checkpoint says that there is nothing left to do.
+const COMPLETE: &str = "complete";
+
+/// A whole run. Demos, proposals and the baseline are made at once; then the search, and at last the test rows.
+async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized, OptimizeError> {
+    let rows = Rows::new(run, Stage::Search, &run.val);
+    let learned = async {
+        let learned = learn(run, &plan).await;
+        if let Err(error) = &learned {
+            run.halt(&error.to_string());
+        }
+        learned
+    };
+    let baseline = async {
+        let all: Vec<usize> = (0..run.val.len()).collect();
+        run.begin(Stage::Search, plan.evaluation_runs as u64);
+        let results = rows.run(part::SEARCH, &Candidate::default(), &all).await;
+        if let Err(error) = &results {
+            run.halt(&error.to_string());
+        }
+        results
+    };
+    let (learned, baseline) = join(learned, baseline).await;
+    let broken = || run.shared.journal.as_ref().and_then(Journal::broken);
+    let (mut demos, mut proposals, mut stopped) = (DemoSets::default(), originals(run)?, None);
+    let mut unlearned = None;
+    match learned {
+        Ok(learned) => (demos, proposals) = learned,
+        Err(OptimizeError::Stopped { reason }) => stopped = Some(reason),
+        Err(error) => unlearned = Some(error),
+    }
+    let baseline = match baseline {
+        // Halted by the other: that one's error is the reason.
+        Err(error) if unlearned.is_none() && !is_stop(&error) => return Err(OptimizeError::Baseline(error)),
+        Err(EvaluateError::Fatal(error)) if unlearned.is_none() => {
+            stopped.get_or_insert(error.detail);
+            None
+        }
+        Err(_) => None,
+        Ok(rows) => Some(rows),
+    };
+    if let (None, Some(broken)) = (&baseline, broken()) {
+        return Err(broken.into());
+    }
+    if let Some(error) = unlearned {
+        return Err(error);
+    }
+    if let Some(results) = &baseline {
+        readable(&demos, results)?;
+    }
+    let candidate_demos = demos.for_candidates.then_some(&demos.sets);
+    let space = SearchSpace::new(&run.names, proposals.instructions.clone(), candidate_demos);
+    let mut found = match (baseline, stopped) {
+        (Some(results), None) => reference::search(run, &space, &rows, results).await?,
+        (Some(results), Some(reason)) => {
+            reference::only_baseline(run, &space, results, Ended::Stopped { reason })
+        }
+        (None, reason) => Found::nothing(&space, reason.unwrap_or_default()),
+    };
+    if matches!(found.ended, Ended::Complete | Ended::Early { .. }) {
+        found.warnings.extend(run.end(Stage::Search, &found.trials));
+    }
+    let candidate = space.candidate(&found.choices);
+    if let (Ended::Complete | Ended::Early { .. }, Some(cap)) =
+        (&found.ended, test_refusal(run, &found, data))
+    {
+        found.ended = Ended::Stopped { reason: format!("{cap} leaves no room for the test rows") };
+    }
+    let tested = match found.ended {
+        Ended::Stopped { .. } => Ok(None),
+        _ => test(run, &candidate, data).await,
+    };
+    let test = tested.unwrap_or_else(|error| {
+        if let EvaluateError::Fatal(error) = &error
+            && error.is_stopped()
+        {
+            found.ended = Ended::Stopped { reason: error.detail.clone() };
+        }
+        found.warnings.push(run.warn(format!("the test rows could not be evaluated: {error}")));
+        None
+    });
+    if let Some(broken) = broken() {
+        found.ended = Ended::Failed { message: broken.to_string() };
+    }
+    let report = report::make(run, plan, &space, found, demos, proposals, test);
+    run.emit(&Event::Ended { line: report.to_string() });
+    Ok(Optimized { candidate, report })
+}
+
+/// The cap that leaves no room for the test rows, if one does.
+fn test_refusal(run: &Run<'_>, found: &Found, data: &Dataset) -> Option<String> {
+    let purse = &run.shared.purse;
+    let rows = 2 * data.test_rows().len();
+    let needed = purse.used_by(0..=part::TEST - 1).plus(found.row_cost.scaled(rows as f64));
+    if purse.counts() && rows > 0 { purse.refusal(needed) } else { None }
+}
+
+/// Whether an evaluation ended because the run did.
+fn is_stop(error: &EvaluateError) -> bool {
+    matches!(error, EvaluateError::Fatal(error) if error.is_stopped())
+}
+
+/// Steps 1 and 2: demo sets, and instructions grounded in them.
+async fn learn(run: &Run<'_>, plan: &Plan) -> Result<(DemoSets, Proposals), OptimizeError> {
+    let demos = async {
+        run.begin(Stage::Bootstrap, plan.bootstrap_runs.1 as u64);
+        let mut demos = demo_sets::make(run).await;
+        match &mut demos {
+            Ok(demos) => {
+                let warning = run.end(Stage::Bootstrap, &demos.sets);
+                demos.warnings.extend(warning);
+            }
+            Err(error) => run.halt(&error.to_string()),
+        }
+        demos
+    };
+    let no_demos = BTreeMap::new();
+    let on_call = || run.step(Stage::Propose);
+    let request = request(run, &no_demos).with_on_call(&on_call);
+    let cx = run.cx(CallRole::Prompt, Stage::Propose, part::PROPOSE);
+    run.begin(Stage::Propose, plan.proposal_calls.nominal);
+    let (demos, prepared) = join(demos, run.config.proposer.prepare(&cx, &request)).await;
+    let demos = demos?;
+    let proposals = propose(run, &demos, prepared).await?;
+    Ok((demos, proposals))
 }
 
 fn plan(run: &Run<'_>, test_rows: usize) -> Plan {
@@ -154,9 +270,10 @@ fn plan(run: &Run<'_>, test_rows: usize) -> Plan {
 /// The models of the run that are not on this machine, each once.
 fn sent_to(run: &Run<'_>) -> Vec<ModelId> {
     let mut remote = Vec::new();
-    for cx in [&run.prompt, &run.task, &run.teacher] {
-        if cx.lm().capabilities().remote && !remote.contains(cx.lm().model()) {
-            remote.push(cx.lm().model().clone());
+    let teacher = run.config.teacher.lm.as_ref().unwrap_or(&run.config.task_lm);
+    for lm in [&run.config.prompt_lm, &run.config.task_lm, teacher] {
+        if lm.capabilities().remote && !remote.contains(lm.model()) {
+            remote.push(lm.model().clone());
         }
     }
     remote
@@ -167,28 +284,36 @@ fn opening_lines(run: &Run<'_>, plan: &Plan) -> Vec<String> {
     let mut lines: Vec<String> = plan.to_string().lines().map(str::to_owned).collect();
     let strategy = format!(
         "MIPROv2, reference strategy; task LM {}, prompt LM {}; seed {}",
-        run.task.lm().model(),
-        run.prompt.lm().model(),
+        run.config.task_lm.model(),
+        run.config.prompt_lm.model(),
         run.config.seed
     );
     lines.insert(usize::from(!plan.sent_to.is_empty()), strategy);
     lines
 }
 
-/// Step 1: demo sets for every predictor.
-async fn bootstrap(run: &Run<'_>, plan: &Plan) -> Result<DemoSets, OptimizeError> {
-    run.emit(&Event::Stage { stage: Stage::Bootstrap, steps: plan.bootstrap_runs.1 as u64 });
-    demo_sets::make(run).await
+/// The instructions that there are without a proposer.
+fn originals(run: &Run<'_>) -> Result<Proposals, OptimizeError> {
+    Ok(Proposals::originals(&request(run, &BTreeMap::new()))?)
 }
 
 /// Step 2: instructions for every predictor.
-async fn propose(run: &Run<'_>, plan: &Plan, demos: &DemoSets) -> Result<Proposals, OptimizeError> {
-    run.emit(&Event::Stage { stage: Stage::Propose, steps: plan.proposal_calls.nominal });
+async fn propose(
+    run: &Run<'_>,
+    demos: &DemoSets,
+    prepared: Result<Prepared, ProposeError>,
+) -> Result<Proposals, OptimizeError> {
     let on_call = || run.step(Stage::Propose);
+    let cx = run.cx(CallRole::Prompt, Stage::Propose, part::PROPOSE);
     let request = request(run, &demos.sets).with_on_call(&on_call);
     let originals = Proposals::originals(&request)?;
     // Demos are paid for by now: a proposer that fails leaves the instructions that there are, the original at least.
-    let mut proposals = run.config.proposer.propose(&run.prompt, &request).await.unwrap_or_else(|error| {
+    let proposed = match prepared {
+        Ok(prepared) => run.config.proposer.propose(&cx, &request.clone().with_prepared(&prepared)).await,
+        Err(error) => Err(error),
+    };
+    let complete = proposed.is_ok();
+    let mut proposals = proposed.unwrap_or_else(|error| {
         let message = format!("no further instructions could be proposed: {error}");
         let mut proposals = error.into_partial().unwrap_or_default();
         proposals.warnings.push(message);
@@ -212,6 +337,9 @@ async fn propose(run: &Run<'_>, plan: &Plan, demos: &DemoSets) -> Result<Proposa
             });
         }
     }
+    if complete {
+        proposals.warnings.extend(run.end(Stage::Propose, &proposals.instructions));
+    }
     Ok(proposals)
 }
 
@@ -227,11 +355,11 @@ fn request<'a>(
 }
 
 /// Refuses to search where nothing that the model wrote could be read: neither the teacher's answers nor the program's.
-fn readable(demos: &DemoSets, baseline: &TrialRecord) -> Result<(), OptimizeError> {
-    let first = baseline.rows.iter().find_map(|row| row.outcome.as_ref().err());
+fn readable(demos: &DemoSets, baseline: &[RowResult]) -> Result<(), OptimizeError> {
+    let first = baseline.iter().find_map(|row| row.outcome.as_ref().err());
     match first {
-        Some(error) if demos.gave_up && baseline.rows.iter().all(|row| row.outcome.is_err()) => {
-            Err(OptimizeError::NothingReadable { rows: baseline.rows.len(), first: error.to_string() })
+        Some(error) if demos.gave_up && baseline.iter().all(|row| row.outcome.is_err()) => {
+            Err(OptimizeError::NothingReadable { rows: baseline.len(), first: error.to_string() })
         }
         _ => Ok(()),
     }
@@ -247,98 +375,26 @@ async fn test(
     if rows.is_empty() {
         return Ok(None);
     }
-    let on_row = |_: &_| run.step(Stage::Test);
+    run.begin(Stage::Test, 2 * rows.len() as u64);
+    let store = Rows::new(run, Stage::Test, rows);
+    let all: Vec<usize> = (0..rows.len()).collect();
     let baseline = Candidate::default();
-    let evaluate = async |candidate: &Candidate| -> Result<Evaluation, EvaluateError> {
-        let cx = run.task.clone().bound(run.program, candidate)?;
-        let evaluate = Evaluate::new(rows, run.metric).concurrency(run.config.concurrency);
-        evaluate.max_errors(run.config.max_errors).on_row(&on_row).run(run.program, &cx).await
-    };
-    run.emit(&Event::Stage { stage: Stage::Test, steps: 2 * rows.len() as u64 });
     // Joined to the end, also when one fails: calls in flight are paid for.
     let (before, after) = if *winner == baseline {
-        let before = evaluate(&baseline).await;
+        let before = store.run(part::TEST, &baseline, &all).await;
         (before.clone(), before)
     } else {
-        futures::future::join(evaluate(&baseline), evaluate(winner)).await
+        join(store.run(part::TEST, &baseline, &all), store.run(part::TEST + 1, winner, &all)).await
     };
-    let (before, after) = (before?, after?);
+    let (before, after) = (Evaluation { rows: before? }, Evaluation { rows: after? });
+    let warning = run.end(Stage::Test, &(before.score(), after.score()));
     let scores = before.score().zip(after.score());
     Ok(scores.map(|(baseline, winner)| TestResult {
         baseline,
         winner,
-        difference: difference(&before.rows, &after.rows),
+        difference: report::difference(&before.rows, &after.rows),
         failed: before.rows.iter().chain(&after.rows).filter_map(FailedRow::of).collect(),
         rows: after.rows,
+        warning,
     }))
-}
-
-/// The difference of two evaluations on the rows that both have scored.
-fn difference(before: &[RowResult], after: &[RowResult]) -> Option<PairedDifference> {
-    let after: BTreeMap<usize, f64> = after.iter().filter_map(|row| Some((row.row, row.score()?))).collect();
-    PairedDifference::of(before.iter().filter_map(|row| Some((row.score()?, *after.get(&row.row)?))))
-}
-
-/// The result of a run that was stopped before its baseline was evaluated: the program as it is.
-fn stopped_early(
-    run: &Run<'_>,
-    plan: Plan,
-    reason: String,
-    demos: DemoSets,
-    proposals: Proposals,
-) -> Optimized {
-    let space = SearchSpace::new(&run.names, proposals.instructions.clone(), None);
-    let found =
-        Found { choices: space.default_choices(), trials: Vec::new(), ended: Ended::Stopped { reason } };
-    let warnings = demos.warnings.iter().chain(&proposals.warnings).cloned().collect();
-    let report = report(run, plan, &space, found, demos, proposals, None, warnings);
-    run.emit(&Event::Ended { line: report.to_string() });
-    Optimized { candidate: Candidate::default(), report }
-}
-
-#[expect(clippy::too_many_arguments, reason = "every stage's result goes into the report")]
-fn report(
-    run: &Run<'_>,
-    plan: Plan,
-    space: &SearchSpace,
-    found: Found,
-    demos: DemoSets,
-    proposals: Proposals,
-    test: Option<TestResult>,
-    warnings: Vec<String>,
-) -> Report {
-    let default = space.default_choices();
-    let full = |choices: &Choices| {
-        let mut trials = found.trials.iter().rev();
-        trials.find(|trial| trial.choices == *choices && trial.kind != crate::TrialKind::Minibatch)
-    };
-    let scored = |choices: &Choices| Scored {
-        choices: choices.clone(),
-        score: full(choices).and_then(|trial| trial.score),
-    };
-    let validation_difference = full(&default)
-        .zip(full(&found.choices))
-        .and_then(|(before, after)| difference(&before.rows, &after.rows));
-    let (baseline, winner) = (scored(&default), scored(&found.choices));
-    let mut trials = found.trials;
-    if !run.config.track_stats {
-        trials.iter_mut().for_each(|trial| trial.rows = Vec::new());
-    }
-    Report {
-        plan,
-        seed: run.config.seed,
-        ended: found.ended,
-        baseline,
-        winner,
-        validation_difference,
-        test,
-        instructions: proposals.instructions.into_iter().map(|(name, all)| (name.to_string(), all)).collect(),
-        rejected: proposals.rejected,
-        dataset_summary: proposals.summary,
-        program_description: proposals.program_description,
-        trials,
-        calls: run.meter.counts(),
-        bootstrap_failures: demos.failed,
-        warnings,
-    }
 }

@@ -7,12 +7,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use teleprompt_core::evaluate::RowResult;
-use teleprompt_core::{CallCounts, CallRole, Candidate, Program, SavedError, SavedProgram};
-use teleprompt_propose::{ProposedInstruction, Rejection};
+use teleprompt_core::lm::ModelId;
+use teleprompt_core::{CallCounts, CallRole, Candidate, Program, SavedError, SavedProgram, Stage};
+use teleprompt_propose::{Proposals, ProposedInstruction, Rejection};
 
 use crate::bootstrap::FailedRow;
+use crate::caps::Spent;
+use crate::config::Settings;
+use crate::demo_sets::{DemoSets, DemoSource};
+use crate::gate::Tally;
 use crate::plan::Plan;
-use crate::search::{Choices, Ended, TrialKind, TrialRecord};
+use crate::run::Run;
+use crate::search::{Choices, Ended, Found, SearchSpace, TrialKind, TrialRecord, reference};
 use crate::stats::PairedDifference;
 
 /// An optimized program, as data.
@@ -44,11 +50,22 @@ impl Optimized {
     }
 }
 
-/// What a run did and found. Two runs with equal seed, data, answers and configuration have equal reports, but for what
-/// [`Report::calls`] says of caches and tokens.
+/// The version of the report's form.
+pub const REPORT_VERSION: u32 = 1;
+
+/// What a run did and found. Two runs with equal seed, data, answers and configuration have equal reports, but for
+/// [`Report::process`]; also when one of them was killed and resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
+    /// The version of this form: [`REPORT_VERSION`].
+    pub version: u32,
+    /// The configuration, resolved.
+    pub settings: Settings,
+    /// The metric's name; empty where none was given.
+    pub metric: String,
+    /// The models.
+    pub models: Models,
     /// What was planned.
     pub plan: Plan,
     /// The seed.
@@ -65,6 +82,8 @@ pub struct Report {
     pub test: Option<TestResult>,
     /// The instructions of each predictor, its own first, with where each comes from.
     pub instructions: BTreeMap<String, Vec<ProposedInstruction>>,
+    /// The demo sets of each predictor: where each demo comes from.
+    pub demo_sets: BTreeMap<String, Vec<Vec<DemoSource>>>,
     /// Proposals that were not taken.
     pub rejected: Vec<Rejection>,
     /// What the prompt LM said of the data.
@@ -73,12 +92,65 @@ pub struct Report {
     pub program_description: Option<String>,
     /// Every trial, in order.
     pub trials: Vec<TrialRecord>,
-    /// Requests by role, those answered from a cache among them.
+    /// The baseline's results on the validation rows, kept also without `track_stats`.
+    pub baseline_rows: Vec<RowResult>,
+    /// The winner's results on the validation rows, likewise.
+    pub winner_rows: Vec<RowResult>,
+    /// Requests by role, those answered from what was known among them.
     pub calls: BTreeMap<CallRole, CallCounts>,
+    /// The same by stage and role.
+    pub stages: BTreeMap<Stage, BTreeMap<CallRole, CallCounts>>,
+    /// What did not have to be asked.
+    pub saved: Saved,
     /// Training rows that the teacher failed on.
     pub bootstrap_failures: Vec<FailedRow>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// What depends on the process that ran, on its timing and on what was known before.
+    #[serde(default)]
+    pub process: Process,
+}
+
+/// The models of a run, by their names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Models {
+    /// Runs the program.
+    pub task: ModelId,
+    /// Writes instructions.
+    pub prompt: ModelId,
+    /// Makes demos.
+    pub teacher: ModelId,
+}
+
+/// What a run with the same schedule would have asked for, had it asked for everything anew as the reference does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Saved {
+    /// Program runs of the search on rows that the candidate had run before.
+    pub program_runs: usize,
+    /// Runs of the teacher on rows that had been run for another demo set.
+    pub teacher_runs: usize,
+    /// LM calls of program runs that were not spared, answered by an equal request before.
+    pub equal_requests: u64,
+}
+
+/// What one process did for its run; of a resumed run, the last one. Differs from run to run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Process {
+    /// From begin to end, in seconds.
+    pub seconds: f64,
+    /// The stages, each from its begin to its end, in seconds. They overlap.
+    pub stage_seconds: BTreeMap<Stage, f64>,
+    /// Calls of models, and answers that were known.
+    pub calls: Tally,
+    /// What was spent, by the processes before this one too.
+    pub spent: Spent,
+    /// LM calls that had to follow one another, however many may be in flight, where a program run is one call for each
+    /// predictor after the other: rounds of bootstrapping, or what is prepared beside it, then proposals, the schedule of the
+    /// search, and the test rows.
+    pub chain: usize,
 }
 
 /// A combination with its scores.
@@ -103,6 +175,8 @@ pub struct TestResult {
     pub rows: Vec<RowResult>,
     /// The rows that failed, the baseline's and the winner's.
     pub failed: Vec<FailedRow>,
+    #[serde(skip)]
+    pub(crate) warning: Option<String>,
 }
 
 impl Report {
@@ -150,6 +224,7 @@ impl fmt::Display for Report {
         };
         match &self.ended {
             Ended::Complete => {}
+            Ended::Early { reason } => writeln!(f, "ended before its budget: {reason}")?,
             Ended::Stopped { reason } => {
                 let colon = if reason.is_empty() { "" } else { ": " };
                 writeln!(f, "stopped early{colon}{reason}; the best program so far follows")?;
@@ -206,5 +281,102 @@ impl fmt::Display for Report {
             write!(f, "\nwarning      {warning}")?;
         }
         Ok(())
+    }
+}
+
+/// The difference of two evaluations on the rows that both have scored.
+pub(crate) fn difference(before: &[RowResult], after: &[RowResult]) -> Option<PairedDifference> {
+    let after: BTreeMap<usize, f64> = after.iter().filter_map(|row| Some((row.row, row.score()?))).collect();
+    PairedDifference::of(before.iter().filter_map(|row| Some((row.score()?, *after.get(&row.row)?))))
+}
+
+/// The report of what every stage gave.
+pub(crate) fn make(
+    run: &Run<'_>,
+    plan: Plan,
+    space: &SearchSpace,
+    found: Found,
+    demos: DemoSets,
+    proposals: Proposals,
+    test: Option<TestResult>,
+) -> Report {
+    let config = run.config;
+    let default = space.default_choices();
+    let full = |choices: &Choices| {
+        let mut trials = found.trials.iter().rev();
+        trials.find(|trial| trial.choices == *choices && trial.kind != TrialKind::Minibatch)
+    };
+    let (before, after) = (full(&default), full(&found.choices));
+    let scored = |choices: &Choices, trial: Option<&TrialRecord>| Scored {
+        choices: choices.clone(),
+        score: trial.and_then(|trial| trial.score),
+    };
+    let rows = |trial: Option<&TrialRecord>| trial.map(|trial| trial.rows.clone()).unwrap_or_default();
+    let (baseline_rows, winner_rows) = (rows(before), rows(after));
+    let (baseline, winner) = (scored(&default, before), scored(&found.choices, after));
+    let stages = run.counts();
+    let mut calls: BTreeMap<CallRole, CallCounts> = BTreeMap::new();
+    for (role, counts) in stages.values().flatten() {
+        let sum = calls.entry(*role).or_default();
+        sum.requests += counts.requests;
+        sum.cached += counts.cached;
+        sum.failed += counts.failed;
+        sum.usage += counts.usage;
+    }
+    let mut warnings: Vec<String> = demos.warnings.into_iter().chain(proposals.warnings).collect();
+    warnings.extend(found.warnings);
+    warnings.extend(test.as_ref().and_then(|test| test.warning.clone()));
+    let saved = Saved {
+        program_runs: found.trials.iter().map(|trial| trial.known).sum(),
+        teacher_runs: demos.spared_runs,
+        equal_requests: calls.values().map(|counts| counts.cached).sum(),
+    };
+    let mut trials = found.trials;
+    if !config.track_stats {
+        trials.iter_mut().for_each(|trial| trial.rows = Vec::new());
+    }
+    let named = |name: teleprompt_core::PredictorName| name.to_string();
+    let a_run = run.program.predictors().len();
+    // A summary is made and merged, a program described and then its predictors: two calls. A rejected proposal is one more.
+    let tries = proposals.rejected.iter().map(|rejected| rejected.attempt as usize + 1).max().unwrap_or(1);
+    let learning = (demos.waves * a_run).max(2) + tries.min(3);
+    let search = reference::chain(run).saturating_sub(1) * a_run;
+    let chain = learning.max(a_run) + search + usize::from(test.is_some()) * a_run;
+    Report {
+        version: REPORT_VERSION,
+        settings: config.settings(),
+        metric: config.metric_name.clone(),
+        models: Models {
+            task: config.task_lm.model().clone(),
+            prompt: config.prompt_lm.model().clone(),
+            teacher: config.teacher.lm.as_ref().unwrap_or(&config.task_lm).model().clone(),
+        },
+        plan,
+        seed: config.seed,
+        ended: found.ended,
+        baseline,
+        winner,
+        validation_difference: difference(&baseline_rows, &winner_rows),
+        test,
+        instructions: proposals.instructions.into_iter().map(|(name, all)| (named(name), all)).collect(),
+        demo_sets: demos.sources.into_iter().map(|(name, sets)| (named(name), sets)).collect(),
+        rejected: proposals.rejected,
+        dataset_summary: proposals.summary,
+        program_description: proposals.program_description,
+        trials,
+        baseline_rows,
+        winner_rows,
+        calls,
+        stages,
+        saved,
+        bootstrap_failures: demos.failed,
+        warnings,
+        process: Process {
+            seconds: run.shared.purse.elapsed().as_secs_f64(),
+            stage_seconds: run.times(),
+            calls: run.shared.tally(),
+            spent: run.shared.purse.spent(),
+            chain,
+        },
     }
 }

@@ -1,17 +1,41 @@
-//! What the stages of one run share: the program, its rows, and a context for each role.
+//! What the parts of one run share: the program, its rows, the limits, and a context for each part and role.
+//!
+//! A run is a schedule of parts, numbered in the order in which they would run one after the other:
+//!
+//! ```text
+//!   0 bootstrap    1 propose    2 the baseline    3.. trials and full evaluations    TEST the test rows
+//! ```
+//!
+//! Parts overlap under one limit. The lower number goes first where calls wait, for the later parts wait for it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use teleprompt_core::lm::{LmError, LmErrorKind};
 use teleprompt_core::{
-    CallRole, Ctx, Event, Example, METADATA, Meter, Metric, NamedPredictor, PredictorName, Program, Stage,
+    CallCounts, CallRole, Ctx, Event, Example, METADATA, Meter, Metric, NamedPredictor, PredictorName,
+    Program, Stage,
 };
-use tokio::sync::Semaphore;
 
+use crate::caps::Purse;
+use crate::checkpoint::{Journal, Known, Record};
 use crate::config::Config;
+use crate::digest::Digest;
 use crate::error::OptimizeError;
-use crate::gate::Gate;
+use crate::gate::{Gate, Shared};
+use crate::limit::Limit;
 
-/// One run of the optimizer. Nothing in it changes but the meter.
+/// The numbers of the parts.
+pub(crate) mod part {
+    pub(crate) const BOOTSTRAP: u64 = 0;
+    pub(crate) const PROPOSE: u64 = 1;
+    /// The baseline; the trials and full evaluations follow.
+    pub(crate) const SEARCH: u64 = 2;
+    pub(crate) const TEST: u64 = u64::MAX / 2;
+}
+
+/// One run of the optimizer.
 pub(crate) struct Run<'a> {
     pub(crate) config: &'a Config,
     pub(crate) program: &'a dyn Program,
@@ -20,14 +44,24 @@ pub(crate) struct Run<'a> {
     pub(crate) names: Vec<PredictorName>,
     pub(crate) train: Vec<Example>,
     pub(crate) val: Vec<Example>,
-    /// For the student, unbound.
-    pub(crate) task: Ctx,
-    /// For the teacher, unbound.
-    pub(crate) teacher: Ctx,
-    /// For the proposer.
-    pub(crate) prompt: Ctx,
-    pub(crate) meter: Arc<Meter>,
+    /// Program runs in flight: as many as LM calls may be, so that programs that do other work are held too.
+    pub(crate) rows: Limit,
+    pub(crate) shared: Arc<Shared>,
+    meters: BTreeMap<Stage, Arc<Meter>>,
+    /// When stages began and ended, since the start.
+    times: Mutex<BTreeMap<Stage, (Duration, Duration)>>,
+    /// What an earlier process of the run found, to be compared with.
+    found: Found,
 }
+
+/// What an earlier process found.
+#[derive(Debug, Default)]
+struct Found {
+    stages: BTreeMap<Stage, Digest>,
+    trials: BTreeMap<usize, Digest>,
+}
+
+pub(crate) const STAGES: [Stage; 4] = [Stage::Bootstrap, Stage::Propose, Stage::Search, Stage::Test];
 
 impl<'a> Run<'a> {
     pub(crate) fn new(
@@ -44,33 +78,75 @@ impl<'a> Run<'a> {
         if names.iter().any(|name| name.as_str() == METADATA) {
             return Err(OptimizeError::Reserved { name: METADATA });
         }
-        let meter = Arc::new(Meter::new());
-        let permits = Arc::new(Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS)));
-        let context = |lm: &Arc<dyn teleprompt_core::Lm>, role| {
-            Ctx::new(Gate::wrap(lm.clone(), &permits, &config.stop))
-                .with_adapter(config.adapter.clone())
-                .with_meter(meter.clone())
-                .with_role(role)
-        };
-        let task = context(&config.task_lm, CallRole::Task);
-        let teacher_lm = config.teacher.lm.as_ref().unwrap_or(&config.task_lm);
+        let purse = Purse::new(config.caps, config.prices.clone(), config.clock.clone());
+        let kept = (None, Known::default());
         Ok(Self {
-            teacher: context(teacher_lm, CallRole::Teacher).with_judge_lm(task.lm().clone()),
-            task,
-            prompt: context(&config.prompt_lm, CallRole::Prompt).with_adapter(config.prompt_adapter.clone()),
+            shared: Arc::new(Shared::new(
+                config.concurrency,
+                config.stop.clone(),
+                purse,
+                kept,
+                config.share_known,
+            )),
+            rows: Limit::new(config.concurrency),
+            meters: STAGES.into_iter().map(|stage| (stage, Arc::new(Meter::new()))).collect(),
+            times: Mutex::default(),
+            found: Found::default(),
             config,
             program,
             metric,
             names,
             train,
             val,
-            meter,
         })
+    }
+
+    /// The same run, keeping a checkpoint and going on from what it holds.
+    pub(crate) fn with_journal(mut self, journal: Journal, mut known: Known) -> Self {
+        let (config, answers) = (self.config, known.answers());
+        self.found =
+            Found { stages: std::mem::take(&mut known.stages), trials: std::mem::take(&mut known.trials) };
+        let purse = Purse::new(config.caps, config.prices.clone(), config.clock.clone());
+        let kept = (Some(journal), known);
+        self.shared =
+            Arc::new(Shared::new(config.concurrency, config.stop.clone(), purse, kept, config.share_known));
+        if answers > 0 {
+            self.emit(&Event::Resumed { answers: answers as u64 });
+        }
+        self
+    }
+
+    /// A context, without a candidate, for one part of the schedule.
+    pub(crate) fn cx(&self, role: CallRole, stage: Stage, part: u64) -> Ctx {
+        let config = self.config;
+        let (lm, adapter) = match role {
+            CallRole::Teacher => (config.teacher.lm.as_ref().unwrap_or(&config.task_lm), &config.adapter),
+            CallRole::Prompt => (&config.prompt_lm, &config.prompt_adapter),
+            _ => (&config.task_lm, &config.adapter),
+        };
+        let meter = self.meters.get(&stage).cloned().unwrap_or_default();
+        Ctx::new(Gate::wrap(lm.clone(), role, part, &self.shared))
+            .with_judge_lm(Gate::wrap(config.task_lm.clone(), CallRole::Judge, part, &self.shared))
+            .with_adapter(adapter.clone())
+            .with_meter(meter)
+            .with_role(role)
+    }
+
+    /// What was asked, by stage and role.
+    pub(crate) fn counts(&self) -> BTreeMap<Stage, BTreeMap<CallRole, CallCounts>> {
+        let counts = self.meters.iter().map(|(stage, meter)| (*stage, meter.counts()));
+        counts.filter(|(_, counts)| !counts.is_empty()).collect()
     }
 
     /// The optimized predictors.
     pub(crate) fn predictors(&self) -> impl Iterator<Item = NamedPredictor<'_>> {
         self.program.predictors().into_iter().filter(|named| !named.frozen)
+    }
+
+    /// No further call of the run begins.
+    pub(crate) fn halt(&self, reason: &str) {
+        let model = self.config.task_lm.model().clone();
+        self.shared.halt(LmError::new(model, LmErrorKind::Stopped, reason));
     }
 
     pub(crate) fn emit(&self, event: &Event) {
@@ -87,5 +163,71 @@ impl<'a> Run<'a> {
         let message = message.into();
         self.emit(&Event::Warning { message: message.clone() });
         message
+    }
+
+    /// A stage begins.
+    pub(crate) fn begin(&self, stage: Stage, steps: u64) {
+        let now = self.shared.purse.elapsed();
+        self.times.lock().unwrap_or_else(PoisonError::into_inner).insert(stage, (now, now));
+        self.emit(&Event::Stage { stage, steps });
+    }
+
+    /// A stage ended with this result, which is noted in the checkpoint. Gives a warning where an earlier process of the run
+    /// had another result from the same answers.
+    pub(crate) fn end(&self, stage: Stage, result: &impl serde::Serialize) -> Option<String> {
+        let now = self.shared.purse.elapsed();
+        if let Some((_, end)) = self.times.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&stage) {
+            *end = now;
+        }
+        let digest = Digest::of(result);
+        let journal = self.shared.journal.as_ref()?;
+        match self.found.stages.get(&stage) {
+            Some(before) if *before == digest => None,
+            Some(_) => Some(self.warn(format!(
+                "the stage `{stage:?}` gave another result than before the run was resumed, from the same answers: the program or \
+                 the metric depends on something else"
+            ))),
+            None => {
+                self.note(journal, &Record::Stage { stage, digest });
+                None
+            }
+        }
+    }
+
+    /// Notes a trial in the checkpoint; as [`Run::end`].
+    pub(crate) fn end_trial(&self, trial: &crate::TrialRecord) -> Option<String> {
+        let journal = self.shared.journal.as_ref()?;
+        let digest = Digest::of(trial);
+        match self.found.trials.get(&trial.number) {
+            Some(before) if *before == digest => None,
+            Some(_) => Some(self.warn(format!(
+                "trial {} gave another result than before the run was resumed, from the same answers: the program or the metric \
+                 depends on something else",
+                trial.number
+            ))),
+            None => {
+                let (number, kind, score) = (trial.number, trial.kind, trial.score);
+                self.note(journal, &Record::Trial { number, kind, score, digest });
+                None
+            }
+        }
+    }
+
+    /// Appends what is not an answer. An error here is kept by the journal, and ends the run at the next call.
+    fn note(&self, journal: &Journal, record: &Record) {
+        let _ = journal.append(record).and_then(|()| journal.sync());
+    }
+
+    /// The last line of the checkpoint.
+    pub(crate) fn note_end(&self, how: &str) {
+        if let Some(journal) = &self.shared.journal {
+            self.note(journal, &Record::Ended { how: how.to_owned() });
+        }
+    }
+
+    /// How long each stage took, from its begin to its end; they overlap.
+    pub(crate) fn times(&self) -> BTreeMap<Stage, f64> {
+        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.iter().map(|(stage, (begin, end))| (*stage, (*end - *begin).as_secs_f64())).collect()
     }
 }

@@ -13,6 +13,8 @@
 //! that. A family that does not exist yet says what it comes with, and has no figures.
 
 mod compare;
+#[cfg(feature = "bench")]
+mod compile;
 pub(crate) mod docs;
 mod family;
 mod machine;
@@ -41,7 +43,7 @@ use record::{Comparison, Report};
 /// Options of `cargo xtask bench`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Options {
-    /// The family to measure: tpe, search, overhead, propose, task, or all of them.
+    /// The family to measure: tpe, search, compile, overhead, propose, task, or all of them.
     pub(crate) family: Option<String>,
     /// Less work: ends within five minutes on two cores.
     #[arg(long)]

@@ -36,7 +36,11 @@ impl Lm for Digits {
             }
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
             match n {
-                13 | 14 => Err(LmError::new(self.model.clone(), LmErrorKind::Server { status: 500, retry_after: None }, "busy")),
+                13 | 14 => Err(LmError::new(
+                    self.model.clone(),
+                    LmErrorKind::Server { status: 500, retry_after: None },
+                    "busy",
+                )),
                 17 => Ok(LmResponse::new("no number")),
                 19 => Err(LmError::new(self.model.clone(), LmErrorKind::Auth, "no key")),
                 _ => Ok(LmResponse::new(format!("[[ ## digit ## ]]\n{}", n % 10))),

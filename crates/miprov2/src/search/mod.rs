@@ -1,23 +1,25 @@
 //! The search: which instruction and which demo set of every predictor score best together.
 //!
 //! Strategies differ in what they evaluate next; what they share is here. [`SearchSpace`] turns choices into candidates,
-//! [`Scoreboard`] runs candidates on rows and never asks a row of a candidate twice.
+//! [`Rows`](crate::rows::Rows) runs candidates on rows and never asks a row of a candidate twice, [`Scoreboard`] records the
+//! trials in the order of the schedule, whatever the order in which they end.
 
 pub(crate) mod reference;
+mod schedule;
+mod scoreboard;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use teleprompt_core::evaluate::RowResult;
-use teleprompt_core::{
-    Candidate, Demo, Evaluate, EvaluateError, Evaluation, PredictorName, PredictorParams, Stage,
-};
+use teleprompt_core::{Candidate, Demo, EvaluateError, PredictorName, PredictorParams};
 use teleprompt_propose::ProposedInstruction;
 
+pub(crate) use scoreboard::Scoreboard;
+
 use crate::bootstrap::FailedRow;
-use crate::error::OptimizeError;
-use crate::run::Run;
+use crate::caps::Spent;
 
 /// What one predictor gets in a combination, by index into its options.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -131,126 +133,28 @@ pub struct TrialRecord {
     pub failed: Vec<FailedRow>,
 }
 
-/// Runs candidates on validation rows, and remembers every row of every candidate.
-pub(crate) struct Scoreboard<'a> {
-    run: &'a Run<'a>,
-    space: &'a SearchSpace,
-    /// By candidate, then by row. Equal candidates are one, whatever their choices.
-    known: BTreeMap<String, BTreeMap<usize, RowResult>>,
-    trials: Vec<TrialRecord>,
-    best: f64,
-    /// Rows that the model or the metric failed, over the whole search.
-    errors: usize,
-}
-
-impl<'a> Scoreboard<'a> {
-    pub(crate) fn new(run: &'a Run<'a>, space: &'a SearchSpace) -> Self {
-        Self { run, space, known: BTreeMap::new(), trials: Vec::new(), best: 0.0, errors: 0 }
-    }
-
-    pub(crate) fn trials(&self) -> &[TrialRecord] {
-        &self.trials
-    }
-
-    pub(crate) fn into_trials(self) -> Vec<TrialRecord> {
-        self.trials
-    }
-
-    /// Evaluates a combination on validation rows and records the trial; gives its mean score.
-    ///
-    /// # Errors
-    /// [`EvaluateError`]; the rows that were run by then are remembered.
-    ///
-    /// # Cost
-    /// One program run for every row that this candidate has not run before.
-    pub(crate) async fn trial(
-        &mut self,
-        kind: TrialKind,
-        choices: &Choices,
-        rows: &[usize],
-    ) -> Result<Option<f64>, EvaluateError> {
-        let candidate = self.space.candidate(choices);
-        // Serializing what is already data cannot fail; were it to, the candidate would merely not be recognized.
-        let key = serde_json::to_string(&candidate).unwrap_or_else(|_| format!("{choices:?}"));
-        let seen = self.known.entry(key).or_default();
-        let missing: Vec<usize> = rows.iter().copied().filter(|row| !seen.contains_key(row)).collect();
-        for _ in missing.len()..rows.len() {
-            self.run.step(Stage::Search);
-        }
-        let allowed = self.run.config.max_errors.saturating_sub(self.errors);
-        let mut failed = run_rows(self.run, &candidate, &missing, seen, allowed).await?;
-        self.errors += failed.len();
-        let results: Vec<RowResult> = rows.iter().filter_map(|row| seen.get(row).cloned()).collect();
-        // A failure that an earlier trial has listed is not listed again.
-        let fresh = results.iter().filter(|result| missing.contains(&result.row));
-        failed.extend(fresh.filter_map(FailedRow::of));
-        failed.sort_by_key(|failed| failed.row);
-        let evaluation = Evaluation { rows: results };
-        let score = evaluation.score();
-        if kind != TrialKind::Minibatch {
-            self.best = self.best.max(score.unwrap_or(0.0));
-        }
-        self.run.emit(&teleprompt_core::Event::Trial {
-            number: self.trials.len(),
-            full: kind != TrialKind::Minibatch,
-            score,
-            best: self.best,
-        });
-        self.trials.push(TrialRecord {
-            number: self.trials.len(),
-            kind,
-            choices: choices.clone(),
-            score,
-            requested: rows.len(),
-            known: rows.len() - missing.len(),
-            rows: evaluation.rows,
-            failed,
-        });
-        Ok(score)
-    }
-}
-
-/// Runs a candidate on rows, adding each result to `seen` as it comes: also those before an error. Gives the rows that the
-/// model or the metric failed.
-async fn run_rows(
-    run: &Run<'_>,
-    candidate: &Candidate,
-    rows: &[usize],
-    seen: &mut BTreeMap<usize, RowResult>,
-    allowed: usize,
-) -> Result<Vec<FailedRow>, EvaluateError> {
-    let cx = run.task.clone().bound(run.program, candidate)?;
-    let came: Mutex<Vec<RowResult>> = Mutex::new(Vec::with_capacity(rows.len()));
-    let on_row = |result: &RowResult| {
-        run.step(Stage::Search);
-        came.lock().unwrap_or_else(PoisonError::into_inner).push(result.without_trace());
-    };
-    let outcome = Evaluate::new(&run.val, run.metric)
-        .rows(rows)
-        .concurrency(run.config.concurrency)
-        .max_errors(allowed)
-        .on_row(&on_row)
-        .run(run.program, &cx)
-        .await;
-    let came = came.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // What the model or the metric failed is not known of the row: it may be asked again.
-    let (known, failed): (Vec<_>, Vec<_>) = came.into_iter().partition(|result| result.score().is_some());
-    seen.extend(known.into_iter().map(|result| (result.row, result)));
-    // What is left of the allowance is an inner figure: the message names the setting.
-    let limit = run.config.max_errors;
-    let named = |error| match error {
-        EvaluateError::TooManyErrors { errors, .. } => EvaluateError::TooManyErrors { limit, errors },
-        other => other,
-    };
-    outcome.map_err(named)?;
-    Ok(failed.iter().filter_map(FailedRow::of).collect())
-}
-
 /// How a search ended, with what it found.
 pub(crate) struct Found {
     pub(crate) choices: Choices,
     pub(crate) trials: Vec<TrialRecord>,
     pub(crate) ended: Ended,
+    pub(crate) warnings: Vec<String>,
+    /// What a program run on a row may use, where that is counted.
+    pub(crate) row_cost: Spent,
+}
+
+impl Found {
+    /// Nothing was evaluated before the run was stopped.
+    pub(crate) fn nothing(space: &SearchSpace, reason: String) -> Self {
+        let (trials, warnings, row_cost) = Default::default();
+        Self {
+            choices: space.default_choices(),
+            trials,
+            ended: Ended::Stopped { reason },
+            warnings,
+            row_cost,
+        }
+    }
 }
 
 /// Why a search ended.
@@ -260,6 +164,11 @@ pub(crate) struct Found {
 pub enum Ended {
     /// Every trial of the budget was run.
     Complete,
+    /// Nothing better came for as long as the configuration waits; the rest of the budget was saved.
+    Early {
+        /// Why.
+        reason: String,
+    },
     /// The stop signal was given, or a cap reached; the best program so far is the result.
     Stopped {
         /// Which cap; empty for the signal.
@@ -280,13 +189,5 @@ impl Ended {
             }
             other => Self::Failed { message: other.to_string() },
         }
-    }
-}
-
-/// The error of a run whose baseline could not be evaluated.
-pub(crate) fn baseline_error(error: EvaluateError) -> OptimizeError {
-    match Ended::by(&error) {
-        Ended::Stopped { reason } => OptimizeError::Stopped { reason },
-        _ => OptimizeError::Baseline(error),
     }
 }

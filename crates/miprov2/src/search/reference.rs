@@ -6,45 +6,67 @@
 //!   winner: the best full score; on a tie the earlier, so the baseline is the floor
 //! ```
 //!
+//! Evaluations overlap: the one at position `p` of the schedule is asked for when those up to `p - trials_ahead` are told, and
+//! no other, whatever has ended by then. A full evaluation waits for all before it. So a result depends on `trials_ahead` and
+//! on no timing.
+//!
 //! Program runs asked for: `|val| + size * T + ceil(T / steps) * |val|`; with full evaluations only, `|val| * (T + 1)`.
 //! Source: DSPy 3.4.1, `mipro_optimizer_v2.py`, `_optimize_prompt_parameters`; Optuna 5.0.0, `TPESampler`.
 //!
 //! # Differences from DSPy
 //! The baseline counts as evaluated in full and is never promoted again; rows that a candidate has run are not run again; when
-//! every combination seen has a full score there is nothing to promote; a failed trial is told as failed, not as 0.
+//! every combination seen has a full score there is nothing to promote; a failed trial is told as failed, not as 0; with
+//! `trials_ahead` above 1 the sampler sees the last trials as pending.
 
 use std::collections::BTreeMap;
 
+use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::FuturesUnordered;
+use teleprompt_core::evaluate::RowResult;
 use teleprompt_core::{EvaluateError, rng};
 use teleprompt_tpe::{Direction, Distribution, Sampler, Study, TpeConfig, TpeSampler, Values};
 
-use super::{Choices, Ended, Found, Scoreboard, SearchSpace, TrialKind, TrialRecord, baseline_error};
+use super::schedule::{self, Slot, schedule};
+use super::{Choices, Ended, Found, Scoreboard, SearchSpace, TrialKind};
+use crate::caps::Spent;
 use crate::error::OptimizeError;
-use crate::run::Run;
+use crate::rows::Rows;
+use crate::run::{Run, part};
 
-/// Runs the search; the result is at least the baseline.
-///
-/// `accept_baseline` sees the baseline's trial before any other is run.
+/// A cap in tokens or money is foreseen with this margin: prompts of different candidates differ in length.
+const COST_MARGIN: f64 = 1.25;
+
+/// Runs the search after the baseline, of which `baseline` are the results; what is found is at least the baseline.
 pub(crate) async fn search(
     run: &Run<'_>,
     space: &SearchSpace,
-    accept_baseline: impl FnOnce(&TrialRecord) -> Result<(), OptimizeError>,
+    rows: &Rows<'_>,
+    baseline: Vec<RowResult>,
 ) -> Result<Found, OptimizeError> {
     let mut search = Search::new(run, space)?;
-    let baseline = space.default_choices();
-    let all: Vec<usize> = (0..run.val.len()).collect();
-    let score = search.board.trial(TrialKind::Baseline, &baseline, &all).await.map_err(baseline_error)?;
-    search.board.trials().last().map_or(Ok(()), accept_baseline)?;
-    search.add_full(&baseline, score)?;
-    let ended = match search.trials(&all).await {
-        Ok(()) => Ended::Complete,
-        Err(Halt::Evaluation(error)) => Ended::by(&error),
-        Err(Halt::Sampler(error)) => Ended::Failed { message: error.to_string() },
-    };
-    let best = search.full.iter().fold((&baseline, score.unwrap_or(0.0)), |best, (choices, score)| {
-        if *score > best.1 { (choices, *score) } else { best }
-    });
-    Ok(Found { choices: best.0.clone(), ended, trials: search.board.into_trials() })
+    search.begin(0, None, TrialKind::Baseline, space.default_choices(), (0..run.val.len()).collect());
+    search.results.insert(0, Ok(baseline));
+    search.advance();
+    let ended = search.all(rows).await;
+    let floor = (space.default_choices(), search.full.first().map_or(0.0, |(_, score)| *score));
+    let best = search.full.iter().fold(
+        floor,
+        |best, (choices, score)| {
+            if *score > best.1 { (choices.clone(), *score) } else { best }
+        },
+    );
+    let (row_cost, warnings) = (search.row_cost(), std::mem::take(&mut search.board.warnings));
+    Ok(Found { choices: best.0, ended, trials: search.board.into_trials(), warnings, row_cost })
+}
+
+/// What is found when the search cannot begin: the baseline.
+pub(crate) fn only_baseline(run: &Run<'_>, space: &SearchSpace, rows: Vec<RowResult>, ended: Ended) -> Found {
+    let mut board = Scoreboard::new(run, space);
+    let choices = space.default_choices();
+    board.record(TrialKind::Baseline, &choices, rows, true);
+    let warnings = std::mem::take(&mut board.warnings);
+    Found { choices, ended, trials: board.into_trials(), warnings, row_cost: Spent::default() }
 }
 
 /// Full evaluations that the schedule asks for, the baseline's aside.
@@ -52,32 +74,46 @@ pub(crate) fn promotions(trials: usize, steps: usize) -> usize {
     trials.div_ceil(steps)
 }
 
+/// The rounds of program runs that follow one another in the search, however many calls are in flight.
+pub(crate) fn chain(run: &Run<'_>) -> usize {
+    schedule::chain(&schedule(run.config, run.names.len(), run.val.len()), run.config.search.trials_ahead)
+}
+
+/// An evaluation that has begun.
+struct Unit {
+    /// Its number in the study, if the study asked for it.
+    trial: Option<u64>,
+    kind: TrialKind,
+    choices: Choices,
+    rows: Vec<usize>,
+    score: Option<f64>,
+}
+
+type Running<'r> = FuturesUnordered<BoxFuture<'r, (usize, Result<Vec<RowResult>, EvaluateError>)>>;
+
 struct Search<'a> {
     run: &'a Run<'a>,
     space: &'a SearchSpace,
     board: Scoreboard<'a>,
     study: Study<Box<dyn Sampler>>,
-    /// Minibatch scores of each combination, in the order in which they came.
+    slots: Vec<Slot>,
+    /// By position. A promotion for which there was no candidate has none.
+    units: BTreeMap<usize, Unit>,
+    /// By position: what ended and is not recorded yet; for a promotion without a candidate no rows.
+    results: BTreeMap<usize, Result<Vec<RowResult>, EvaluateError>>,
+    /// The next trial and the next promotion to begin.
+    next: [usize; 2],
+    /// All positions below have ended and are recorded; all below are told to the study.
+    recorded: usize,
+    told: usize,
+    /// From here on nothing is begun.
+    end: usize,
+    ended: Option<Ended>,
+    misses: usize,
+    /// Minibatch scores of each combination, in the order of the schedule.
     minibatch: Vec<(Choices, Vec<f64>)>,
-    /// Full scores, in the order in which they came.
+    /// Full scores, in the order of the schedule.
     full: Vec<(Choices, f64)>,
-}
-
-enum Halt {
-    Evaluation(EvaluateError),
-    Sampler(teleprompt_tpe::Error),
-}
-
-impl From<EvaluateError> for Halt {
-    fn from(error: EvaluateError) -> Self {
-        Self::Evaluation(error)
-    }
-}
-
-impl From<teleprompt_tpe::Error> for Halt {
-    fn from(error: teleprompt_tpe::Error) -> Self {
-        Self::Sampler(error)
-    }
 }
 
 impl<'a> Search<'a> {
@@ -91,48 +127,208 @@ impl<'a> Search<'a> {
         }
         let sampler: Box<dyn Sampler> = Box::new(TpeSampler::new(TpeConfig::optuna())?);
         let study = Study::new(builder.build()?, sampler, Direction::Maximize, run.config.seed);
+        let slots = schedule(run.config, run.names.len(), run.val.len());
+        let (units, results, minibatch, full) = Default::default();
         Ok(Self {
             run,
             space,
             board: Scoreboard::new(run, space),
             study,
-            minibatch: Vec::new(),
-            full: Vec::new(),
+            end: slots.len(),
+            slots,
+            units,
+            results,
+            next: [1, 1],
+            recorded: 0,
+            told: 0,
+            ended: None,
+            misses: 0,
+            minibatch,
+            full,
         })
     }
 
-    /// All trials after the baseline.
-    async fn trials(&mut self, all: &[usize]) -> Result<(), Halt> {
-        let config = self.run.config;
-        let trials = config.num_trials(self.run.names.len());
-        let minibatch = config.minibatch(all.len());
-        for number in 1..=trials {
-            let trial = self.study.ask()?;
-            let choices = self.choices(&trial.values);
-            let (kind, rows) = match minibatch {
-                None => (TrialKind::Full, all.to_vec()),
-                Some(size) => (TrialKind::Minibatch, self.draw_rows(number, size, all.len())),
+    /// Everything after the baseline.
+    async fn all(&mut self, rows: &Rows<'_>) -> Ended {
+        let mut running: Running<'_> = FuturesUnordered::new();
+        loop {
+            while let Some(position) = self.startable() {
+                let Some(unit) = self.units.get(&position) else { break };
+                let candidate = self.space.candidate(&unit.choices);
+                let wanted = unit.rows.clone();
+                let part = part::SEARCH + position as u64;
+                running.push(async move { (position, rows.run(part, &candidate, &wanted).await) }.boxed());
+            }
+            let Some((position, result)) = running.next().await else { break };
+            self.results.insert(position, result);
+            self.advance();
+        }
+        // What has ended out of turn before the run was stopped is paid for, and tells something.
+        let rest = std::mem::take(&mut self.results);
+        for (position, result) in rest {
+            if let Ok(rows) = result {
+                self.record(position, rows, false);
+            }
+        }
+        self.ended.take().unwrap_or(Ended::Complete)
+    }
+
+    /// Records what has ended, in the order of the schedule.
+    fn advance(&mut self) {
+        while let Some(result) = self.results.remove(&self.recorded) {
+            match result {
+                Ok(rows) => self.record(self.recorded, rows, true),
+                Err(error) => {
+                    self.stop(self.recorded, Ended::by(&error));
+                    return;
+                }
+            }
+            self.recorded += 1;
+        }
+    }
+
+    /// Nothing is begun from `position` on.
+    fn stop(&mut self, position: usize, ended: Ended) {
+        self.end = self.end.min(position);
+        self.ended.get_or_insert(ended);
+    }
+
+    fn record(&mut self, position: usize, rows: Vec<RowResult>, in_turn: bool) {
+        let Some(unit) = self.units.get_mut(&position) else { return };
+        unit.score = self.board.record(unit.kind, &unit.choices, rows, in_turn);
+        let Some(score) = unit.score else { return };
+        let (kind, choices) = (unit.kind, unit.choices.clone());
+        if kind == TrialKind::Minibatch {
+            match self.minibatch.iter_mut().find(|(known, _)| *known == choices) {
+                Some((_, scores)) => scores.push(score),
+                None => self.minibatch.push((choices, vec![score])),
+            }
+            return;
+        }
+        let better = self.full.iter().all(|(_, best)| score > *best);
+        self.full.push((choices, score));
+        self.misses = if better { 0 } else { self.misses + 1 };
+        if let Some(patience) = self.run.config.patience.filter(|patience| self.misses >= *patience) {
+            let reason = format!("{patience} full evaluations were not better than the best (patience)");
+            // What may have begun by now, depending on timing, is begun in any case.
+            self.stop(position + self.run.config.search.trials_ahead, Ended::Early { reason });
+        }
+    }
+
+    /// Begins the next evaluation that may begin, and gives its position.
+    fn startable(&mut self) -> Option<usize> {
+        loop {
+            let ahead = self.run.config.search.trials_ahead;
+            let find = |from: usize, promotion: bool, slots: &[Slot]| {
+                let mut at = from..slots.len();
+                at.find(|&at| matches!(slots.get(at), Some(Slot::Promotion)) == promotion)
             };
-            let score = self.board.trial(kind, &choices, &rows).await?;
-            match score {
-                Some(score) => self.study.tell(trial.number, score)?,
-                None => self.study.tell_failed(trial.number)?,
+            let trial = find(self.next[0], false, &self.slots).filter(|&at| at < self.end);
+            let promotion = find(self.next[1], true, &self.slots).filter(|&at| at < self.end);
+            if let Some(at) = promotion.filter(|&at| at <= self.recorded) {
+                if !self.affordable(at) {
+                    return None;
+                }
+                self.next[1] = at + 1;
+                if self.promote(at) {
+                    return Some(at);
+                }
+                // Nothing to promote: the position is done.
+                self.results.insert(at, Ok(Vec::new()));
+                self.advance();
+                continue;
             }
-            match (kind, score) {
-                (TrialKind::Minibatch, Some(score)) => self.remember(choices, score),
-                (_, Some(score)) => self.full.push((choices, score)),
-                (_, None) => {}
+            let at = trial.filter(|&at| at < self.recorded + ahead)?;
+            if !self.affordable(at) {
+                return None;
             }
-            let due = number.is_multiple_of(config.search.minibatch_full_eval_steps) || number == trials;
-            if minibatch.is_some() && due {
-                self.promote(all).await?;
+            self.next[0] = at + 1;
+            if let Err(error) = self.ask(at) {
+                self.stop(at, Ended::Failed { message: error.to_string() });
+                return None;
             }
+            return Some(at);
+        }
+    }
+
+    /// Whether caps leave room for everything up to a position. Where they do not even when all before it has ended, the
+    /// search ends: decided by what the recorded parts used, so by no timing.
+    fn affordable(&mut self, position: usize) -> bool {
+        let purse = &self.run.shared.purse;
+        if !purse.counts() {
+            return true;
+        }
+        let used = purse.used_by(0..=part::SEARCH + self.recorded as u64 - 1);
+        let all = self.run.val.len();
+        let ahead: usize = (self.recorded..=position)
+            .map(|at| match (self.units.get(&at), self.slots.get(at)) {
+                (Some(unit), _) => self.board.missing(&unit.choices, &unit.rows),
+                (None, Some(Slot::Trial(_))) => self.run.config.minibatch(all).unwrap_or(all),
+                (None, _) => all,
+            })
+            .sum();
+        let needed = self.row_cost().scaled(ahead as f64);
+        let Some(cap) = purse.refusal(used.plus(needed)) else { return true };
+        if self.recorded == position {
+            self.stop(
+                position,
+                Ended::Stopped { reason: format!("{cap} leaves no room for the next evaluation") },
+            );
+        }
+        false
+    }
+
+    /// The most that a row has used in any evaluation so far, on average over its rows.
+    fn row_cost(&self) -> Spent {
+        let purse = &self.run.shared.purse;
+        let mut cost = Spent::default();
+        for (at, unit) in self.units.range(..self.recorded) {
+            let part = part::SEARCH + *at as u64;
+            cost = cost.max(purse.used_by(part..=part).scaled(1.0 / unit.rows.len().max(1) as f64));
+        }
+        cost.with_margin(COST_MARGIN)
+    }
+
+    fn begin(&mut self, at: usize, trial: Option<u64>, kind: TrialKind, choices: Choices, rows: Vec<usize>) {
+        self.units.insert(at, Unit { trial, kind, choices, rows, score: None });
+    }
+
+    /// Asks the study for the trial at a position, which then sees what is told by then and nothing else.
+    fn ask(&mut self, at: usize) -> Result<(), teleprompt_tpe::Error> {
+        let Some(Slot::Trial(number)) = self.slots.get(at).copied() else { return Ok(()) };
+        self.tell_up_to((at + 1).saturating_sub(self.run.config.search.trials_ahead))?;
+        let trial = self.study.ask()?;
+        let choices = self.choices(&trial.values);
+        let all = self.run.val.len();
+        let (kind, rows) = match self.run.config.minibatch(all) {
+            None => (TrialKind::Full, (0..all).collect()),
+            Some(size) => (TrialKind::Minibatch, self.draw_rows(number, size, all)),
+        };
+        self.begin(at, Some(trial.number), kind, choices, rows);
+        Ok(())
+    }
+
+    /// Tells the study what came of all positions below `end`.
+    fn tell_up_to(&mut self, end: usize) -> Result<(), teleprompt_tpe::Error> {
+        while self.told < end {
+            if let Some(unit) = self.units.get(&self.told) {
+                match (unit.trial, unit.score) {
+                    (Some(trial), Some(score)) => self.study.tell(trial, score)?,
+                    (Some(trial), None) => self.study.tell_failed(trial)?,
+                    (None, Some(score)) => {
+                        let values = self.values(&unit.choices)?;
+                        self.study.add_trial(&values, score)?;
+                    }
+                    (None, None) => {}
+                }
+            }
+            self.told += 1;
         }
         Ok(())
     }
 
-    /// Evaluates the combination with the best mean minibatch score among those without a full score.
-    async fn promote(&mut self, all: &[usize]) -> Result<(), Halt> {
+    /// Chooses the combination with the best mean minibatch score among those without a full score; `false` when there is none.
+    fn promote(&mut self, at: usize) -> bool {
         let mean = |scores: &[f64]| scores.iter().sum::<f64>() / scores.len() as f64;
         let open =
             self.minibatch.iter().filter(|(choices, _)| self.full.iter().all(|(done, _)| done != choices));
@@ -140,26 +336,9 @@ impl<'a> Search<'a> {
             Some((_, score)) if score >= mean(scores) => best,
             _ => Some((choices, mean(scores))),
         });
-        let Some(choices) = best.map(|(choices, _)| choices.clone()) else { return Ok(()) };
-        let score = self.board.trial(TrialKind::Full, &choices, all).await?;
-        self.add_full(&choices, score)?;
-        Ok(())
-    }
-
-    /// Notes a full score and tells it to the study as a trial of its own.
-    fn add_full(&mut self, choices: &Choices, score: Option<f64>) -> Result<(), teleprompt_tpe::Error> {
-        let Some(score) = score else { return Ok(()) };
-        self.full.push((choices.clone(), score));
-        let values = self.values(choices)?;
-        self.study.add_trial(&values, score)?;
-        Ok(())
-    }
-
-    fn remember(&mut self, choices: Choices, score: f64) {
-        match self.minibatch.iter_mut().find(|(known, _)| *known == choices) {
-            Some((_, scores)) => scores.push(score),
-            None => self.minibatch.push((choices, vec![score])),
-        }
+        let Some(choices) = best.map(|(choices, _)| choices.clone()) else { return false };
+        self.begin(at, None, TrialKind::Full, choices, (0..self.run.val.len()).collect());
+        true
     }
 
     /// The rows of a trial's minibatch, in the order of the valset.

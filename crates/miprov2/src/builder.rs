@@ -1,0 +1,386 @@
+//! The builder of an optimizer: the reference's names, checked once, as a whole.
+//!
+//! [`MiproV2Builder::build`] reports every problem at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use teleprompt_core::{Adapter, ChatAdapter, Lm, Observer};
+use teleprompt_propose::{GroundedProposer, Proposer};
+
+use crate::caps::{Caps, TokenPrice};
+use crate::checkpoint::Place;
+use crate::config::{Auto, Budget, Clock, Config, ReferenceSearch, Teacher};
+use crate::error::{ConfigError, ConfigProblem};
+use crate::gate::StopSignal;
+use crate::optimizer::MiproV2;
+
+/// Builds a [`MiproV2`]. The names are the reference's; what is not set has the reference's default.
+///
+/// ```
+/// use std::sync::Arc;
+/// use teleprompt_miprov2::{Auto, MiproV2};
+/// use teleprompt_testkit::ScriptedLm;
+///
+/// let lm = Arc::new(ScriptedLm::new(|_| "Answer: 4".to_owned()));
+/// let optimizer = MiproV2::builder().task_lm(lm).auto(Auto::Light).seed(9).build().unwrap();
+/// # let _ = optimizer;
+/// let problems = MiproV2::builder().minibatch_size(0).build().err().unwrap();
+/// assert_eq!(problems.problems().len(), 2);
+/// ```
+#[derive(Clone)]
+#[must_use = "call `build`"]
+pub struct MiproV2Builder {
+    task_lm: Option<Arc<dyn Lm>>,
+    prompt_lm: Option<Arc<dyn Lm>>,
+    teacher: Teacher,
+    adapter: Arc<dyn Adapter>,
+    prompt_adapter: Option<Arc<dyn Adapter>>,
+    proposer: Option<Arc<dyn Proposer>>,
+    auto: Option<Auto>,
+    num_candidates: Option<usize>,
+    num_trials: Option<usize>,
+    search: ReferenceSearch,
+    max_bootstrapped_demos: usize,
+    max_labeled_demos: usize,
+    metric_threshold: Option<f64>,
+    init_temperature: f64,
+    concurrency: usize,
+    max_errors: usize,
+    track_stats: bool,
+    share_known: bool,
+    seed: u64,
+    patience: Option<usize>,
+    metric_name: String,
+    caps: Caps,
+    prices: BTreeMap<String, TokenPrice>,
+    checkpoint: Option<PathBuf>,
+    checkpoint_overwrite: bool,
+    observers: Vec<Arc<dyn Observer>>,
+    stop: StopSignal,
+    clock: Option<Clock>,
+}
+
+impl Default for MiproV2Builder {
+    fn default() -> Self {
+        Self {
+            task_lm: None,
+            prompt_lm: None,
+            teacher: Teacher::default(),
+            adapter: Arc::new(ChatAdapter),
+            prompt_adapter: None,
+            proposer: None,
+            auto: None,
+            num_candidates: None,
+            num_trials: None,
+            search: ReferenceSearch::default(),
+            max_bootstrapped_demos: 4,
+            max_labeled_demos: 4,
+            metric_threshold: None,
+            init_temperature: 1.0,
+            concurrency: 8,
+            max_errors: 10,
+            track_stats: true,
+            share_known: true,
+            seed: 9,
+            patience: None,
+            metric_name: String::new(),
+            caps: Caps::default(),
+            prices: BTreeMap::new(),
+            checkpoint: None,
+            checkpoint_overwrite: false,
+            observers: Vec::new(),
+            stop: StopSignal::new(),
+            clock: None,
+        }
+    }
+}
+
+impl MiproV2Builder {
+    /// The model that runs the program. Required.
+    pub fn task_lm(mut self, lm: Arc<dyn Lm>) -> Self {
+        self.task_lm = Some(lm);
+        self
+    }
+
+    /// The model that writes instructions; the task LM without one. Rows of the training data and the program's source are
+    /// sent to it.
+    pub fn prompt_lm(mut self, lm: Arc<dyn Lm>) -> Self {
+        self.prompt_lm = Some(lm);
+        self
+    }
+
+    /// Who makes the demos; the student on the task LM without one.
+    pub fn teacher(mut self, teacher: Teacher) -> Self {
+        self.teacher = teacher;
+        self
+    }
+
+    /// The form of the program's prompts; the chat adapter without one.
+    pub fn adapter(mut self, adapter: Arc<dyn Adapter>) -> Self {
+        self.adapter = adapter;
+        self
+    }
+
+    /// The form of the proposer's prompts; that of the program's without one.
+    pub fn prompt_adapter(mut self, adapter: Arc<dyn Adapter>) -> Self {
+        self.prompt_adapter = Some(adapter);
+        self
+    }
+
+    /// Who writes instructions; [`GroundedProposer`] with all groundings without one.
+    pub fn proposer(mut self, proposer: Arc<dyn Proposer>) -> Self {
+        self.proposer = Some(proposer);
+        self
+    }
+
+    /// A preset budget; light without one. Excludes `num_candidates` and `num_trials`.
+    pub fn auto(mut self, auto: Auto) -> Self {
+        self.auto = Some(auto);
+        self
+    }
+
+    /// The manual budget: demo sets and instructions per predictor. Goes with `num_trials`.
+    pub fn num_candidates(mut self, candidates: usize) -> Self {
+        self.num_candidates = Some(candidates);
+        self
+    }
+
+    /// The manual budget: trials. Goes with `num_candidates`.
+    pub fn num_trials(mut self, trials: usize) -> Self {
+        self.num_trials = Some(trials);
+        self
+    }
+
+    /// Whether trials run on minibatches (default true).
+    pub fn minibatch(mut self, yes: bool) -> Self {
+        self.search.minibatch = yes;
+        self
+    }
+
+    /// Rows of a minibatch (default 35).
+    pub fn minibatch_size(mut self, rows: usize) -> Self {
+        self.search.minibatch_size = rows;
+        self
+    }
+
+    /// After how many minibatch trials the best candidate is evaluated in full (default 5).
+    pub fn minibatch_full_eval_steps(mut self, trials: usize) -> Self {
+        self.search.minibatch_full_eval_steps = trials;
+        self
+    }
+
+    /// How many evaluations of the schedule are at work at once (default 6). A trial is asked for when all but the last
+    /// `trials_ahead - 1` before it are told; 1 is one after the other, as the reference does. Part of what a result depends
+    /// on, whatever the concurrency.
+    pub fn trials_ahead(mut self, trials: usize) -> Self {
+        self.search.trials_ahead = trials;
+        self
+    }
+
+    /// Ends the search after this many full evaluations in a row that were not better than the best (default: never).
+    pub fn patience(mut self, full_evaluations: usize) -> Self {
+        self.patience = Some(full_evaluations);
+        self
+    }
+
+    /// Most bootstrapped demos in a set (default 4); 0 for labeled demos only.
+    pub fn max_bootstrapped_demos(mut self, demos: usize) -> Self {
+        self.max_bootstrapped_demos = demos;
+        self
+    }
+
+    /// Labeled demos fill a set up to this total (default 4); 0 and 0 bootstrapped is zero-shot.
+    pub fn max_labeled_demos(mut self, demos: usize) -> Self {
+        self.max_labeled_demos = demos;
+        self
+    }
+
+    /// A demo is bootstrapped from a run of this score or more, in `[0, 1]`; without one, of any score above 0.
+    pub fn metric_threshold(mut self, score: f64) -> Self {
+        self.metric_threshold = Some(score);
+        self
+    }
+
+    /// Temperature of the proposer's calls, in `[0, 2]` (default 1).
+    pub fn init_temperature(mut self, temperature: f64) -> Self {
+        self.init_temperature = temperature;
+        self
+    }
+
+    /// LM calls in flight at once, over the whole run (default 8). Results do not depend on it.
+    pub fn concurrency(mut self, calls: usize) -> Self {
+        self.concurrency = calls;
+        self
+    }
+
+    /// How many rows of one stage the model or the metric may fail before the run stops (default 10).
+    pub fn max_errors(mut self, rows: usize) -> Self {
+        self.max_errors = rows;
+        self
+    }
+
+    /// Whether the report keeps every trial's row results (default true).
+    pub fn track_stats(mut self, yes: bool) -> Self {
+        self.track_stats = yes;
+        self
+    }
+
+    /// Whether what is known is never asked again (default true): rows of a candidate, runs of the teacher for several demo
+    /// sets, and equal requests. `false` asks again, as the reference does: for comparisons with it.
+    pub fn share_known(mut self, yes: bool) -> Self {
+        self.share_known = yes;
+        self
+    }
+
+    /// The metric's name, for the report and for the checkpoint, which refuses to go on under another one.
+    pub fn metric_name(mut self, name: impl Into<String>) -> Self {
+        self.metric_name = name.into();
+        self
+    }
+
+    /// What the run may use of calls, tokens, money and time. When a cap is reached, the best program so far is the result.
+    pub fn caps(mut self, caps: Caps) -> Self {
+        self.caps = caps;
+        self
+    }
+
+    /// What a model costs; by the name that [`Lm::model`] gives. A cap in USD needs the price of every model.
+    pub fn price(mut self, model: impl Into<String>, price: TokenPrice) -> Self {
+        self.prices.insert(model.into(), price);
+        self
+    }
+
+    /// Keeps a checkpoint in this file: a run that was killed, stopped or broken off goes on from it when `compile` is called
+    /// again with the same program, data, metric name, configuration and models. Answers that are in it are not asked for
+    /// again. A finished checkpoint gives its result again, at no call. Prompts and keys are not in the file; models' answers
+    /// are, and can repeat what they were shown.
+    ///
+    /// Every answer is handed to the system before it is used, so the end of the process loses none; the file is brought to
+    /// the disk at the end of each trial and stage.
+    pub fn checkpoint(mut self, path: impl Into<PathBuf>) -> Self {
+        self.checkpoint = Some(path.into());
+        self
+    }
+
+    /// Whether what stands at the checkpoint's path may be replaced (default false): the run then begins anew.
+    pub fn checkpoint_overwrite(mut self, yes: bool) -> Self {
+        self.checkpoint_overwrite = yes;
+        self
+    }
+
+    /// The clock by which times are measured and [`Caps::time`] is held: it says how long ago some fixed moment was. The
+    /// system's monotonic clock without one; another is for simulated time. No result depends on it but a stop by time.
+    pub fn clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// The seed of everything random (default 9). 0 is a seed like any other.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Something that watches the run; several may.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// What ends the run early, with the best program so far.
+    pub fn stop(mut self, stop: StopSignal) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// The optimizer.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem of the configuration.
+    pub fn build(self) -> Result<MiproV2, ConfigError> {
+        let mut problems = Vec::new();
+        let budget = match (self.auto, self.num_candidates, self.num_trials) {
+            (None, None, None) => Budget::Auto(Auto::Light),
+            (Some(auto), None, None) => Budget::Auto(auto),
+            (None, Some(num_candidates), Some(num_trials)) => Budget::Manual { num_candidates, num_trials },
+            (Some(_), ..) => {
+                problems.push(ConfigProblem::TwoBudgets);
+                Budget::Auto(Auto::Light)
+            }
+            (None, ..) => {
+                problems.push(ConfigProblem::HalfABudget);
+                Budget::Auto(Auto::Light)
+            }
+        };
+        let search = self.search;
+        let counts = [
+            ("num_candidates", self.num_candidates.unwrap_or(1)),
+            ("num_trials", self.num_trials.unwrap_or(1)),
+            ("minibatch_size", search.minibatch_size),
+            ("minibatch_full_eval_steps", search.minibatch_full_eval_steps),
+            ("trials_ahead", search.trials_ahead),
+            ("patience", self.patience.unwrap_or(1)),
+            ("concurrency", self.concurrency),
+        ];
+        let zero = counts.iter().filter(|(_, count)| *count == 0);
+        problems.extend(zero.map(|&(name, _)| ConfigProblem::Zero { name }));
+        let ranges = [
+            ("init_temperature", self.init_temperature, 2.0),
+            ("metric_threshold", self.metric_threshold.unwrap_or(0.0), 1.0),
+        ];
+        let outside = ranges.iter().filter(|(_, value, most)| !(0.0..=*most).contains(value));
+        problems.extend(outside.map(|&(name, value, most)| ConfigProblem::OutOfRange { name, value, most }));
+        if self.caps.usd.is_some_and(|usd| !usd.is_finite() || usd < 0.0) {
+            let value = self.caps.usd.unwrap_or_default();
+            problems.push(ConfigProblem::OutOfRange { name: "caps.usd", value, most: f64::MAX });
+        }
+        let bad = self.prices.iter().filter(|(_, price)| !price.is_valid());
+        problems.extend(bad.map(|(model, _)| ConfigProblem::BadPrice { model: model.clone() }));
+        let models = [&self.task_lm, &self.prompt_lm, &self.teacher.lm];
+        let names: BTreeSet<&str> = models.into_iter().flatten().map(|lm| lm.model().as_str()).collect();
+        if self.caps.usd.is_some() {
+            let unknown = names.iter().filter(|name| !self.prices.contains_key(**name));
+            problems.extend(unknown.map(|&name| ConfigProblem::UnknownPrice { model: name.to_owned() }));
+        }
+        let Some(task_lm) = self.task_lm else {
+            problems.push(ConfigProblem::NoTaskLm);
+            return Err(ConfigError::new(problems));
+        };
+        if !problems.is_empty() {
+            return Err(ConfigError::new(problems));
+        }
+        Ok(MiproV2::new(Config {
+            prompt_lm: self.prompt_lm.unwrap_or_else(|| task_lm.clone()),
+            task_lm,
+            teacher: self.teacher,
+            prompt_adapter: self.prompt_adapter.unwrap_or_else(|| self.adapter.clone()),
+            adapter: self.adapter,
+            proposer: self.proposer.unwrap_or_else(|| Arc::new(GroundedProposer::default())),
+            budget,
+            search,
+            max_bootstrapped_demos: self.max_bootstrapped_demos,
+            max_labeled_demos: self.max_labeled_demos,
+            metric_threshold: self.metric_threshold,
+            init_temperature: self.init_temperature,
+            concurrency: self.concurrency,
+            max_errors: self.max_errors,
+            track_stats: self.track_stats,
+            share_known: self.share_known,
+            seed: self.seed,
+            patience: self.patience,
+            metric_name: self.metric_name,
+            caps: self.caps,
+            prices: self.prices,
+            checkpoint: self.checkpoint.map(|path| Place::new(path, self.checkpoint_overwrite)),
+            observers: self.observers,
+            stop: self.stop,
+            clock: self.clock.unwrap_or_else(|| {
+                let origin = Instant::now();
+                Arc::new(move || origin.elapsed())
+            }),
+        }))
+    }
+}

@@ -1,0 +1,359 @@
+//! Caps: what a run may use of calls, tokens, money and time, and the purse that holds it to them.
+//!
+//! Before a call begins, the most that it can use is reserved: a token for every byte of its prompt, and its `max_tokens`. A
+//! call that does not fit beside what was spent is refused and the run ends with the best program so far; one that fits once
+//! calls in flight have turned out smaller waits for them. So a cap holds however many calls run at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use teleprompt_core::LmRequest;
+use teleprompt_core::lm::{ModelId, Usage};
+use tokio::sync::Notify;
+
+use crate::digest::Digest;
+
+/// Tokens that a chat format may add to each message.
+const MESSAGE_OVERHEAD: u64 = 16;
+/// The completion that is reserved for a request without `max_tokens`, unless [`Caps::open_completion`] says otherwise.
+const OPEN_COMPLETION: u64 = 4096;
+
+/// What a run may use; `None` means no cap. All of a run counts, what an earlier process of it put into its checkpoint too.
+///
+/// ```
+/// use teleprompt_miprov2::Caps;
+/// let caps = Caps::default().calls(2_000).usd(1.50);
+/// assert_eq!(caps.calls, Some(2_000));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Caps {
+    /// The most calls of models, failed ones included; answers from the user's own cache are none.
+    pub calls: Option<u64>,
+    /// The most tokens, prompts and completions together.
+    pub tokens: Option<u64>,
+    /// The most money, in USD; needs the price of every model of the run.
+    pub usd: Option<f64>,
+    /// The time after the start by which calls have ended, as far as the slowest call so far tells: none begins that would
+    /// end later.
+    pub time: Option<Duration>,
+    /// Tokens reserved for the completion of a request that sets no `max_tokens` (default 4096). A model that writes more
+    /// than this can pass a cap on tokens or money; set `max_tokens` where that matters.
+    pub open_completion: Option<u64>,
+}
+
+impl Caps {
+    /// These caps with at most `n` calls.
+    #[must_use]
+    pub fn calls(mut self, n: u64) -> Self {
+        self.calls = Some(n);
+        self
+    }
+
+    /// These caps with at most `n` tokens.
+    #[must_use]
+    pub fn tokens(mut self, n: u64) -> Self {
+        self.tokens = Some(n);
+        self
+    }
+
+    /// These caps with at most `usd` US dollars.
+    #[must_use]
+    pub fn usd(mut self, usd: f64) -> Self {
+        self.usd = Some(usd);
+        self
+    }
+
+    /// These caps with no call going on after `limit`.
+    #[must_use]
+    pub fn time(mut self, limit: Duration) -> Self {
+        self.time = Some(limit);
+        self
+    }
+
+    /// Whether any cap needs counting.
+    pub(crate) fn counts(&self) -> bool {
+        self.calls.is_some() || self.tokens.is_some() || self.usd.is_some()
+    }
+}
+
+/// What one million tokens of a model cost, in USD.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TokenPrice {
+    /// Tokens of prompts.
+    pub input: f64,
+    /// Tokens of completions.
+    pub output: f64,
+    /// Tokens of prompts that the provider took from its prompt cache; as `input` without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input: Option<f64>,
+}
+
+impl TokenPrice {
+    /// A price for prompts and completions, in USD a million tokens.
+    pub fn new(input: f64, output: f64) -> Self {
+        Self { input, output, cached_input: None }
+    }
+
+    /// What this usage costs, in billionths of a USD.
+    fn nanos(&self, usage: &Usage) -> u64 {
+        let cached = usage.cached_tokens.min(usage.input_tokens);
+        let dollars = (usage.input_tokens - cached) as f64 * self.input
+            + cached as f64 * self.cached_input.unwrap_or(self.input)
+            + usage.output_tokens as f64 * self.output;
+        // USD a million tokens is a thousand billionths a token. Rounded up: a cap is not to be passed by rounding.
+        (dollars * 1e3).ceil() as u64
+    }
+
+    pub(crate) fn is_valid(&self) -> bool {
+        let parts = [self.input, self.output, self.cached_input.unwrap_or(0.0)];
+        parts.iter().all(|part| part.is_finite() && *part >= 0.0)
+    }
+}
+
+/// What calls used, or the most that they can use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Spent {
+    /// Calls of models.
+    pub calls: u64,
+    /// Tokens, prompts and completions together.
+    pub tokens: u64,
+    /// Billionths of a USD: whole numbers, so that no sum depends on the order of calls. 0 where no price is known.
+    pub nano_usd: u64,
+}
+
+impl Spent {
+    pub(crate) fn of(calls: u64, tokens: u64, nano_usd: u64) -> Self {
+        Self { calls, tokens, nano_usd }
+    }
+
+    /// In USD.
+    pub fn usd(&self) -> f64 {
+        self.nano_usd as f64 / 1e9
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_add(other.calls),
+            tokens: self.tokens.saturating_add(other.tokens),
+            nano_usd: self.nano_usd.saturating_add(other.nano_usd),
+        }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_sub(other.calls),
+            tokens: self.tokens.saturating_sub(other.tokens),
+            nano_usd: self.nano_usd.saturating_sub(other.nano_usd),
+        }
+    }
+
+    /// This much, `factor` times, rounded up.
+    pub(crate) fn scaled(self, factor: f64) -> Self {
+        let scale = |n: u64| (n as f64 * factor).ceil() as u64;
+        Self { calls: scale(self.calls), tokens: scale(self.tokens), nano_usd: scale(self.nano_usd) }
+    }
+
+    /// With so many times the tokens and the money: prompts of different candidates differ in length.
+    pub(crate) fn with_margin(self, margin: f64) -> Self {
+        Self { calls: self.calls, ..self.scaled(margin) }
+    }
+
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.max(other.calls),
+            tokens: self.tokens.max(other.tokens),
+            nano_usd: self.nano_usd.max(other.nano_usd),
+        }
+    }
+}
+
+/// Holds a run to its caps.
+pub(crate) struct Purse {
+    caps: Caps,
+    prices: BTreeMap<String, TokenPrice>,
+    ledger: Mutex<Ledger>,
+    settled: Notify,
+    clock: Arc<dyn Fn() -> Duration + Send + Sync>,
+    began: Duration,
+}
+
+#[derive(Default)]
+struct Ledger {
+    spent: Spent,
+    reserved: Spent,
+    slowest: Duration,
+    /// What each answer cost, and which answers each part of the schedule used, for sums that do not depend on timing.
+    costs: BTreeMap<Digest, Spent>,
+    used: BTreeMap<u64, BTreeSet<Digest>>,
+}
+
+/// What is reserved for a call in flight; given back when it is dropped.
+pub(crate) struct Reserved<'a> {
+    purse: &'a Purse,
+    most: Spent,
+    began: Duration,
+    settled: bool,
+}
+
+impl Purse {
+    pub(crate) fn new(
+        caps: Caps,
+        prices: BTreeMap<String, TokenPrice>,
+        clock: Arc<dyn Fn() -> Duration + Send + Sync>,
+    ) -> Self {
+        let began = clock();
+        Self { caps, prices, ledger: Mutex::default(), settled: Notify::new(), clock, began }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Time since the run began in this process.
+    pub(crate) fn elapsed(&self) -> Duration {
+        (self.clock)().saturating_sub(self.began)
+    }
+
+    /// What was spent so far.
+    pub(crate) fn spent(&self) -> Spent {
+        self.ledger().spent
+    }
+
+    /// What `usage` of one call costs.
+    pub(crate) fn cost(&self, model: &ModelId, usage: &Usage) -> Spent {
+        Spent {
+            calls: 1,
+            tokens: usage.input_tokens + usage.output_tokens,
+            nano_usd: self.prices.get(model.as_str()).map_or(0, |price| price.nanos(usage)),
+        }
+    }
+
+    /// Adds what a process before this one has spent on an answer.
+    pub(crate) fn add_known(&self, key: Digest, cost: Spent) {
+        let mut ledger = self.ledger();
+        ledger.spent = ledger.spent.plus(cost);
+        ledger.costs.insert(key, cost);
+    }
+
+    /// Notes that a part of the schedule used an answer.
+    pub(crate) fn note_use(&self, part: u64, key: Digest) {
+        if self.caps.counts() {
+            self.ledger().used.entry(part).or_default().insert(key);
+        }
+    }
+
+    /// What the answers used by these parts of the schedule cost, each answer once.
+    pub(crate) fn used_by(&self, parts: std::ops::RangeInclusive<u64>) -> Spent {
+        let ledger = self.ledger();
+        let keys: BTreeSet<&Digest> = ledger.used.range(parts).flat_map(|(_, keys)| keys).collect();
+        keys.into_iter()
+            .filter_map(|key| ledger.costs.get(key))
+            .fold(Spent::default(), |sum, cost| sum.plus(*cost))
+    }
+
+    /// The cap that stands in the way of spending this much, if one does.
+    pub(crate) fn refusal(&self, spent: Spent) -> Option<String> {
+        let caps = &self.caps;
+        let nano_cap = caps.usd.map(|usd| (usd * 1e9) as u64);
+        if let Some(cap) = caps.calls.filter(|cap| spent.calls > *cap) {
+            Some(format!("the cap of {cap} LM calls"))
+        } else if let Some(cap) = caps.tokens.filter(|cap| spent.tokens > *cap) {
+            Some(format!("the cap of {cap} tokens"))
+        } else if nano_cap.is_some_and(|cap| spent.nano_usd > cap) {
+            Some(format!("the cap of {} USD", caps.usd.unwrap_or_default()))
+        } else {
+            None
+        }
+    }
+
+    /// Whether calls, tokens or money are capped.
+    pub(crate) fn counts(&self) -> bool {
+        self.caps.counts()
+    }
+
+    /// Reserves the most that a request can use, waiting for calls in flight where that may help.
+    ///
+    /// # Errors
+    /// The cap that does not allow the call.
+    pub(crate) async fn reserve(&self, model: &ModelId, request: &LmRequest) -> Result<Reserved<'_>, String> {
+        let most = self.most(model, request);
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            // Registered before looking, so that what settles in between is not missed.
+            settled.as_mut().enable();
+            {
+                let mut ledger = self.ledger();
+                let now = self.elapsed();
+                if let Some(limit) = self.caps.time.filter(|limit| now + ledger.slowest >= *limit) {
+                    return Err(format!("the cap of {:.1} s", limit.as_secs_f64()));
+                }
+                if let Some(refusal) = self.refusal(ledger.spent.plus(most)) {
+                    return Err(refusal);
+                }
+                if self.refusal(ledger.spent.plus(ledger.reserved).plus(most)).is_none() {
+                    ledger.reserved = ledger.reserved.plus(most);
+                    return Ok(Reserved { purse: self, most, began: now, settled: false });
+                }
+            }
+            settled.await;
+        }
+    }
+
+    fn most(&self, model: &ModelId, request: &LmRequest) -> Spent {
+        let bytes: usize = request.messages.iter().map(|message| message.text().len()).sum();
+        let constraint = request.constraint.as_ref().map_or(0, |held| format!("{held:?}").len());
+        let input_tokens =
+            (bytes + constraint) as u64 + MESSAGE_OVERHEAD * (1 + request.messages.len() as u64);
+        let open = self.caps.open_completion.unwrap_or(OPEN_COMPLETION);
+        let completions = u64::from(request.settings.n.unwrap_or(1).max(1));
+        let output_tokens = completions * request.settings.max_tokens.map_or(open, u64::from);
+        self.cost(model, &Usage { input_tokens, output_tokens, ..Usage::default() })
+    }
+}
+
+impl Reserved<'_> {
+    /// What is reserved.
+    pub(crate) fn most(&self) -> Spent {
+        self.most
+    }
+
+    /// What the call took, with the answer that it gave.
+    pub(crate) fn settle(mut self, key: Digest, took: Spent) {
+        self.finish(took, Some(key));
+    }
+
+    fn finish(&mut self, took: Spent, key: Option<Digest>) {
+        self.settled = true;
+        let mut ledger = self.purse.ledger();
+        ledger.reserved = ledger.reserved.minus(self.most);
+        ledger.spent = ledger.spent.plus(took);
+        ledger.slowest = ledger.slowest.max(self.purse.elapsed().saturating_sub(self.began));
+        if let Some(key) = key {
+            ledger.costs.insert(key, took);
+        }
+        drop(ledger);
+        self.purse.settled.notify_waiters();
+    }
+
+    /// The call failed, and what it took is not known: a call that may have used all that was reserved.
+    pub(crate) fn fail(mut self) {
+        let most = self.most;
+        self.finish(most, None);
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            let most = self.most;
+            self.finish(most, None);
+        }
+    }
+}

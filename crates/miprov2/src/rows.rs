@@ -1,0 +1,148 @@
+//! Program runs: every row of every candidate, run once, under the limit of the whole run.
+//!
+//! A search strategy asks for rows of a candidate, as many and in such portions as it likes, several at once:
+//!
+//! ```text
+//!   Rows::run(part, candidate, rows) ─▶ results, in the order asked
+//!             │ known: given; in flight: waited for; else run
+//! ```
+//!
+//! `part` is the number of the portion in the strategy's schedule (see [`part`](crate::run::part)). Where rows wait for a place
+//! in the limit, the lower part goes first. It is also what failures are counted by: a portion is ended by too many failures up
+//! to and in it, never by those of a later one, so that what has a result does not depend on timing.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use teleprompt_core::evaluate::{RowError, RowErrorKind, RowResult, run_row};
+use teleprompt_core::{CallRole, Candidate, Ctx, EvaluateError, Event, Example, Stage};
+
+use crate::digest::Digest;
+use crate::once::{Once, Turn};
+use crate::run::Run;
+
+/// The rows of one stage.
+pub(crate) struct Rows<'a> {
+    run: &'a Run<'a>,
+    stage: Stage,
+    examples: &'a [Example],
+    /// By scope (0 where known rows are shared), candidate and row.
+    known: Once<(u64, Digest, usize), RowResult>,
+    /// What the model or the metric failed.
+    failed: Mutex<BTreeMap<(u64, usize), RowError>>,
+}
+
+/// One portion of rows while it runs.
+struct Portion<'r> {
+    part: u64,
+    scope: u64,
+    candidate: Digest,
+    cx: &'r Ctx,
+    /// The error that no further row can escape.
+    fatal: &'r Mutex<Option<EvaluateError>>,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn new(run: &'a Run<'a>, stage: Stage, examples: &'a [Example]) -> Self {
+        Self { run, stage, examples, known: Once::default(), failed: Mutex::default() }
+    }
+
+    /// Runs a candidate on rows, by index.
+    ///
+    /// # Errors
+    /// [`EvaluateError`]: more failed rows up to this part than are allowed, or an error that no further row can escape. Rows
+    /// in flight are waited for, and what was scored is known from then on.
+    ///
+    /// # Cost
+    /// One program run for each row that this candidate has not been scored on.
+    ///
+    /// # Determinism
+    /// A function of the parts up to this one and of the models' answers, not of the order in which rows end.
+    pub(crate) async fn run(
+        &self,
+        part: u64,
+        candidate: &Candidate,
+        rows: &[usize],
+    ) -> Result<Vec<RowResult>, EvaluateError> {
+        let cx = self.run.cx(CallRole::Task, self.stage, part).bound(self.run.program, candidate)?;
+        let fatal = Mutex::new(None);
+        let scope = if self.run.config.share_known { 0 } else { part };
+        let portion = Portion { part, scope, candidate: Digest::of(candidate), cx: &cx, fatal: &fatal };
+        let running: FuturesUnordered<_> = rows.iter().map(|&row| self.row(&portion, row)).collect();
+        let mut results: BTreeMap<usize, RowResult> =
+            running.filter_map(std::future::ready).map(|result| (result.row, result)).collect().await;
+        if let Some(error) = fatal.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        let errors = self.failed_up_to(part);
+        let limit = self.run.config.max_errors;
+        if errors.len() > limit {
+            let errors = errors.into_iter().take(limit + 1).collect();
+            return Err(EvaluateError::TooManyErrors { limit, errors });
+        }
+        Ok(rows.iter().filter_map(|row| results.remove(row)).collect())
+    }
+
+    /// The result of one row; `None` when the portion is bound to end.
+    async fn row(&self, portion: &Portion<'_>, row: usize) -> Option<RowResult> {
+        let example = self.examples.get(row)?;
+        let lead = match self.known.turn(&(portion.scope, portion.candidate, row)).await {
+            Turn::Known(result) => {
+                self.run.step(self.stage);
+                return Some(result);
+            }
+            Turn::Mine(lead) => lead,
+        };
+        let _permit = self.run.rows.acquire(portion.part).await;
+        if self.ends(portion) {
+            return None;
+        }
+        let outcome = run_row(self.run.program, portion.cx, example, self.run.metric).await;
+        let result = RowResult { row, outcome }.without_trace();
+        if let Err(error) = &result.outcome {
+            self.note(portion, row, error);
+        }
+        self.run.step(self.stage);
+        // What the model or the metric failed is not known of the row: it may be asked again.
+        if result.score().is_some() {
+            lead.done(result.clone());
+        }
+        Some(result)
+    }
+
+    fn note(&self, portion: &Portion<'_>, row: usize, error: &RowError) {
+        if let Some(fatal) = error.fatal.clone() {
+            let mut first = portion.fatal.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert(EvaluateError::Fatal(fatal));
+            return;
+        }
+        self.run.emit(&Event::RowFailed {
+            stage: self.stage,
+            row,
+            message: error.message.clone(),
+            scored: error.kind.counts_as_zero(),
+        });
+        if !error.kind.counts_as_zero() {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.insert((portion.part, row), error.clone());
+        }
+    }
+
+    /// Whether no further row of a portion should begin.
+    fn ends(&self, portion: &Portion<'_>) -> bool {
+        let fatal = portion.fatal.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        fatal || self.failed_up_to(portion.part).len() > self.run.config.max_errors
+    }
+
+    fn failed_up_to(&self, part: u64) -> Vec<RowError> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.range(..=(part, usize::MAX)).map(|(_, error)| error.clone()).collect()
+    }
+}
+
+/// A row that could not be begun: the candidate does not fit the program.
+pub(crate) fn unbound(error: &teleprompt_core::BindError) -> RowError {
+    RowError { kind: RowErrorKind::Program, message: error.to_string(), raw_answer: None, fatal: None }
+}
