@@ -44,7 +44,9 @@ impl Lm for Rules {
     }
 
     fn generate<'a>(&'a self, request: &'a LmRequest) -> BoxFuture<'a, Result<LmResponse, LmError>> {
-        let question = request.last_user_text().to_lowercase();
+        // The order stands before what the adapter asks for.
+        let asked = request.last_user_text().to_lowercase();
+        let question = asked.split("respond with").next().unwrap_or_default();
         let words: Vec<&str> = question.split(|c: char| !c.is_alphanumeric()).collect();
         let items = words.windows(2).filter_map(|pair| {
             let count = ["one", "two", "three", "four"].iter().position(|word| *word == pair[0])? + 1;
