@@ -42,7 +42,7 @@ pub use context::{Bindings, Ctx};
 pub use error::{BindError, Error};
 pub use evaluate::{Evaluate, EvaluateError, Evaluation, StreamError};
 pub use event::{Event, Observer, Stage};
-pub use example::{Example, split};
+pub use example::{Example, RowFieldsError, split};
 pub use fields::{FieldType, FieldValue, Fields, FieldsError, FromFields, IntoFields, Nearest, ValueError};
 pub use lm::{Lm, LmError, LmRequest, LmResponse};
 pub use meter::{CallCounts, CallRole, Meter};
