@@ -28,7 +28,8 @@ pub(super) fn reset_peak() {
 ///
 /// On a system without `/proc`.
 pub(super) fn peak_mib() -> Result<f64, String> {
-    let status = fs::read_to_string("/proc/self/status").map_err(|error| format!("/proc/self/status: {error}"))?;
+    let status =
+        fs::read_to_string("/proc/self/status").map_err(|error| format!("/proc/self/status: {error}"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
     Ok(kib.ok_or("no VmHWM in /proc/self/status")? / 1024.0)

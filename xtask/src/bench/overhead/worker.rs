@@ -169,7 +169,8 @@ impl Bare {
         let rest = url.strip_prefix("http://").ok_or("not http")?;
         let (address, path) = rest.split_once('/').ok_or("no path")?;
         // As long as the request of the program.
-        let body = json!({"model": "stub", "messages": [{"role": "user", "content": "x".repeat(600)}]}).to_string();
+        let body =
+            json!({"model": "stub", "messages": [{"role": "user", "content": "x".repeat(600)}]}).to_string();
         let request = format!(
             "POST /{path}/chat/completions HTTP/1.1\r\nhost: stub\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
