@@ -44,6 +44,27 @@ impl Example {
         Ok(Self { inputs: inputs.into_iter().collect(), labels: labels.into_iter().collect() })
     }
 
+    /// Rows as examples, with the named fields as inputs and all others as labels.
+    ///
+    /// # Errors
+    /// [`RowFieldsError`] names the first row that lacks one of them.
+    ///
+    /// ```
+    /// use teleprompt_core::{Example, Fields};
+    /// let rows = [Fields::new().with("q", "2 + 2?").with("a", 4), Fields::new().with("a", 5)];
+    /// let error = Example::all_with_inputs(rows, &["q"]).unwrap_err();
+    /// assert_eq!(error.to_string(), "row 1: field `q` is missing");
+    /// ```
+    pub fn all_with_inputs(
+        rows: impl IntoIterator<Item = Fields>,
+        names: &[&str],
+    ) -> Result<Vec<Self>, RowFieldsError> {
+        let examples = rows.into_iter().enumerate().map(|(row, fields)| {
+            Self::new(fields).with_inputs(names).map_err(|source| RowFieldsError { row, source })
+        });
+        examples.collect()
+    }
+
     /// All fields: the inputs, then the labels.
     pub fn into_fields(self) -> Fields {
         self.inputs.into_iter().chain(self.labels).collect()
@@ -53,6 +74,16 @@ impl Example {
     pub fn get(&self, name: &str) -> Option<&serde_json::Value> {
         self.inputs.get(name).or_else(|| self.labels.get(name))
     }
+}
+
+/// A row that lacks a field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("row {row}: {source}")]
+pub struct RowFieldsError {
+    /// The row's index, from 0.
+    pub row: usize,
+    /// What it lacks.
+    pub source: FieldsError,
 }
 
 /// Divides `examples` into two by a seeded shuffle, stratified where the labels are few.
@@ -94,6 +125,8 @@ pub fn split(examples: &[Example], share: f64, seed: u64) -> (Vec<Example>, Vec<
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn rows(n: usize) -> Vec<Example> {
@@ -120,5 +153,46 @@ mod tests {
     fn an_input_that_a_row_lacks_is_named() {
         let error = rows(1)[0].clone().with_inputs(&["z"]).unwrap_err();
         assert_eq!(error.to_string(), "field `z` is missing");
+    }
+
+    proptest! {
+        #[test]
+        fn a_split_is_a_division_in_proportion(
+            labels in prop::collection::vec(0u8..4, 0..60),
+            share in -0.5f64..1.5,
+            seed in any::<u64>(),
+        ) {
+            let row = |(i, label): (usize, &u8)| Example::new(Fields::new().with("x", i).with("y", *label));
+            let rows: Vec<Example> =
+                labels.iter().enumerate().map(row).map(|row| row.with_inputs(&["x"]).unwrap()).collect();
+            let (first, second) = split(&rows, share, seed);
+            // Every row is in one part, once.
+            let mut seen: Vec<u64> =
+                first.iter().chain(&second).map(|row| row.inputs.get("x").unwrap().as_u64().unwrap()).collect();
+            seen.sort_unstable();
+            prop_assert!(seen.into_iter().eq(0..rows.len() as u64));
+            // The second part has its share, and neither is empty.
+            let n = rows.len();
+            if n >= 2 {
+                let wanted = ((share.clamp(0.0, 1.0) * n as f64).round() as usize).clamp(1, n - 1);
+                prop_assert_eq!(second.len(), wanted);
+            } else {
+                prop_assert!(second.is_empty());
+            }
+            // Where it is stratified, a label's rows are divided as all rows are, to a row or so.
+            let mut distinct = labels.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            if n >= 2 && distinct.len() >= 2 && distinct.len() * 4 <= n {
+                let share = second.len() as f64 / n as f64;
+                for label in distinct {
+                    let count = |rows: &[Example]| rows.iter().filter(|row| row.labels.text("y") == label.to_string()).count();
+                    let expect = share * count(&rows) as f64;
+                    prop_assert!((count(&second) as f64 - expect).abs() <= 1.5, "{label}: {} for {expect}", count(&second));
+                }
+            }
+            // A function of its arguments.
+            prop_assert_eq!(split(&rows, share, seed), (first, second));
+        }
     }
 }

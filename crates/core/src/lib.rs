@@ -47,7 +47,7 @@ pub use context::{Bindings, Ctx};
 pub use error::{BindError, Error};
 pub use evaluate::{Evaluate, EvaluateError, Evaluation, StreamError};
 pub use event::{Event, Observer, Stage};
-pub use example::{Example, split};
+pub use example::{Example, RowFieldsError, split};
 #[cfg(feature = "schemars")]
 pub use field_type::Json;
 pub use field_type::{FieldType, FieldValue, ValueError};

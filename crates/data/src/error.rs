@@ -36,10 +36,26 @@ pub enum DataError {
         source: io::Error,
     },
     /// The file has no rows.
-    #[error("{}: no rows; expected one JSON object on each line", .path.display())]
+    #[error("{}: no rows; expected {}", .path.display(), expected(.path))]
     Empty {
         /// The file.
         path: PathBuf,
+    },
+    /// The file is not what its format says, or is damaged.
+    #[error("{}: cannot be read: {source}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What its reader said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No reader knows files of this name.
+    #[error("{}: no known format; the name must end in {known}", .path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The endings that this build knows.
+        known: &'static str,
     },
     /// The file has more rows than the limit allows.
     #[error("{}:{line}: more than {limit} rows, the most that are read (`Limits::rows`)", .path.display())]
@@ -70,6 +86,15 @@ impl DataError {
             Self::Rows { problems, .. } => problems,
             _ => &[],
         }
+    }
+}
+
+/// What stands in a file that has rows.
+fn expected(path: &Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("csv" | "tsv") => "a header and one record on each line",
+        Some("parquet") => "a table with rows",
+        _ => "one JSON object on each line",
     }
 }
 

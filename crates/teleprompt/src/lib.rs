@@ -73,7 +73,8 @@
 //!
 //! # Features
 //! `openai` (default): OpenAI's API through `async-openai`. `local`: the embedded model. `schemars`: fields of your own `serde`
-//! types, [`Json`](teleprompt_core::FieldType::Json).
+//! types, [`Json`](teleprompt_core::FieldType::Json). `parquet`, `hub`: rows from Parquet files, and from data sets of the Hugging
+//! Face hub.
 
 #[doc(inline)]
 pub use teleprompt_core::*;

@@ -1,18 +1,19 @@
 //! Lines of bounded length from a reader, in one buffer that is used again for each line.
 
 use std::io::{self, BufRead};
+use std::ops::Range;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A line without its end.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line {
     /// Nothing but white space.
     Blank,
     /// Longer than the limit; read past, not kept.
     TooLong,
-    /// The line.
-    Bytes(&'a [u8]),
+    /// The line: these of [`Lines::bytes`].
+    Bytes(Range<usize>),
 }
 
 /// The lines of a reader.
@@ -34,8 +35,13 @@ impl<R: BufRead> Lines<R> {
         self.number
     }
 
+    /// The bytes of the line read last.
+    pub(super) fn bytes(&self, line: Range<usize>) -> &[u8] {
+        self.buffer.get(line).unwrap_or_default()
+    }
+
     /// The next line with its number, from 1; nothing at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<(u64, Line<'_>)>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<(u64, Line)>> {
         self.buffer.clear();
         self.number += 1;
         // A byte order mark and the `\r` of a line end do not count.
@@ -75,7 +81,8 @@ impl<R: BufRead> Lines<R> {
         } else if line.iter().all(u8::is_ascii_whitespace) {
             Line::Blank
         } else {
-            Line::Bytes(line)
+            let start = if self.number == 1 && self.buffer.starts_with(BYTE_ORDER_MARK) { 3 } else { 0 };
+            Line::Bytes(start..start + line.len())
         };
         Ok(Some((self.number, line)))
     }
@@ -97,7 +104,7 @@ mod tests {
                 seen.push(match line {
                     Line::Blank => format!("{number} blank"),
                     Line::TooLong => format!("{number} too long"),
-                    Line::Bytes(bytes) => format!("{number} {}", String::from_utf8_lossy(bytes)),
+                    Line::Bytes(line) => format!("{number} {}", String::from_utf8_lossy(lines.bytes(line))),
                 });
             }
             assert_eq!(seen, ["1 ab", "2 blank", "3 blank", "4 abcd", "5 too long", "6 abcd", "7 x"]);

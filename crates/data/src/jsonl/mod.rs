@@ -10,7 +10,6 @@
 //! Four ways to load, by how much is known of the rows: [`load`] (nothing), [`load_examples`] (which fields are inputs),
 //! [`examples_for`] (a signature), [`load_as`] (a Rust type). Limits other than the default: [`Reader::with_limits`].
 
-mod check;
 mod lines;
 mod row;
 mod write;
@@ -23,9 +22,13 @@ use teleprompt_core::{Example, Fields, FromFields, SignatureSpec};
 
 pub use write::{save, write};
 
+pub use crate::limits::Limits;
+
+use crate::check;
 use crate::error::{DataError, Problem, ProblemKind};
+use crate::read::{self, Rows};
+use crate::row::Row;
 use lines::{Line, Lines};
-use row::Row;
 
 /// The rows of a file, in order.
 ///
@@ -110,47 +113,6 @@ pub fn load_as<X: FromFields>(path: impl AsRef<Path>) -> Result<Vec<X>, DataErro
     Reader::open(path)?.typed()
 }
 
-/// How much of a file is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Bytes in a line without its end; 1 MiB by default.
-    pub line_bytes: usize,
-    /// Rows; one million by default.
-    pub rows: usize,
-    /// Problems after which reading stops; 10 by default, at least 1.
-    pub problems: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { line_bytes: 1 << 20, rows: 1_000_000, problems: 10 }
-    }
-}
-
-impl Limits {
-    /// The same limits with this many bytes in a line.
-    #[must_use]
-    pub fn with_line_bytes(mut self, bytes: usize) -> Self {
-        self.line_bytes = bytes;
-        self
-    }
-
-    /// The same limits with this many rows.
-    #[must_use]
-    pub fn with_rows(mut self, rows: usize) -> Self {
-        self.rows = rows;
-        self
-    }
-
-    /// The same limits, with reading stopped after this many problems; 0 counts as 1.
-    #[must_use]
-    pub fn with_problems(mut self, problems: usize) -> Self {
-        self.problems = problems.max(1);
-        self
-    }
-}
-
 /// A source of rows: a file or anything else that is read, with a name for messages.
 ///
 /// ```
@@ -198,7 +160,7 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     /// As [`load`].
     pub fn fields(self) -> Result<Vec<Fields>, DataError> {
-        self.collect(|row, _| Some(row.fields))
+        self.all(read::fields())
     }
 
     /// As [`load_examples`].
@@ -206,7 +168,7 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     /// As [`load_examples`].
     pub fn examples(self, inputs: &[&str], labels: &[&str]) -> Result<Vec<Example>, DataError> {
-        self.collect(|row, problems| check::named(row, inputs, labels, problems))
+        self.all(read::named(inputs, labels))
     }
 
     /// As [`examples_for`].
@@ -214,7 +176,7 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     /// As [`examples_for`].
     pub fn examples_for(self, spec: &SignatureSpec) -> Result<Vec<Example>, DataError> {
-        self.collect(|row, problems| check::signature(row, spec, problems))
+        self.all(read::fitting(spec))
     }
 
     /// As [`load_as`].
@@ -222,61 +184,81 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     /// As [`load_as`].
     pub fn typed<X: FromFields>(self) -> Result<Vec<X>, DataError> {
-        self.collect(check::typed)
+        self.all(check::typed)
     }
 
-    /// Reads to the end, or to the last problem allowed. `convert` turns a row into a value, or adds at least one problem.
-    fn collect<T>(
-        self,
-        mut convert: impl FnMut(Row<'_>, &mut Vec<Problem>) -> Option<T>,
-    ) -> Result<Vec<T>, DataError> {
-        let Self { reader, path, limits } = self;
-        let mut lines = Lines::new(reader, limits.line_bytes);
-        let mut problems: Vec<Problem> = Vec::new();
-        let mut values = Vec::new();
-        let mut rows = 0;
-        while problems.len() < limits.problems.max(1) {
-            let (number, line) = match lines.next() {
-                Ok(None) => break,
-                Ok(Some(next)) => next,
-                Err(source) => return Err(DataError::Read { path, line: lines.number(), source }),
-            };
-            let bytes = match line {
-                Line::TooLong => {
-                    let kind = ProblemKind::TooLong { limit: limits.line_bytes };
-                    let column = limits.line_bytes as u64 + 1;
-                    problems.push(Problem { line: number, column, kind });
-                    continue;
-                }
-                Line::Blank => continue,
-                Line::Bytes(bytes) => bytes,
-            };
-            rows += 1;
-            if rows > limits.rows {
-                return Err(DataError::TooManyRows { path, line: number, limit: limits.rows });
-            }
-            let text = match std::str::from_utf8(bytes) {
-                Ok(text) => text,
-                Err(error) => {
-                    let at = error.valid_up_to();
-                    let kind = ProblemKind::NotUtf8 { byte: bytes.get(at).copied().unwrap_or_default() };
-                    problems.push(Problem { line: number, column: at as u64 + 1, kind });
-                    continue;
-                }
-            };
-            match row::read(number, text) {
-                Ok(row) => values.extend(convert(row, &mut problems)),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        let stopped = problems.len() >= limits.problems.max(1);
-        problems.truncate(limits.problems.max(1));
-        if !problems.is_empty() {
-            return Err(DataError::Rows { path, problems, stopped });
-        }
-        if values.is_empty() {
-            return Err(DataError::Empty { path });
-        }
-        Ok(values)
+    /// The rows one by one, as examples of a signature: for [`teleprompt_core::Evaluate::stream`]. No more than a line is in
+    /// memory. The first row that does not fit is an error and the end.
+    ///
+    /// ```
+    /// use teleprompt_core::SignatureSpec;
+    /// use teleprompt_data::jsonl::Reader;
+    /// let text = "{\"q\": \"2 + 2?\", \"a\": 4}\n{\"q\": \"2 + 3?\", \"a\": \"five\"}\n";
+    /// let spec = SignatureSpec::parse("q -> a: int").unwrap();
+    /// let mut rows = Reader::new(text.as_bytes(), "sums.jsonl").stream(&spec);
+    /// assert_eq!(rows.next().unwrap().unwrap().labels.text("a"), "4");
+    /// let error = rows.next().unwrap().unwrap_err().to_string();
+    /// assert_eq!(error.lines().next(), Some("sums.jsonl:2:22: field `a`: expected integer, found \"five\""));
+    /// assert!(rows.next().is_none());
+    /// ```
+    pub fn stream(self, spec: &SignatureSpec) -> impl Iterator<Item = Result<Example, DataError>> {
+        let (rows, path, limits) = self.into_rows();
+        read::each(rows, path, limits, read::fitting(spec))
     }
+
+    fn all<T>(self, convert: impl read::Convert<T>) -> Result<Vec<T>, DataError> {
+        let (rows, path, limits) = self.into_rows();
+        read::all(rows, path, limits, convert)
+    }
+
+    fn into_rows(self) -> (Objects<R>, PathBuf, Limits) {
+        let Self { reader, path, limits } = self;
+        let lines = Lines::new(reader, limits.line_bytes);
+        (Objects { lines, path: path.clone(), limit: limits.line_bytes }, path, limits)
+    }
+}
+
+/// The objects of a file, one a line.
+struct Objects<R> {
+    lines: Lines<R>,
+    path: PathBuf,
+    limit: usize,
+}
+
+impl<R: BufRead> Rows for Objects<R> {
+    fn next(&mut self) -> Result<Option<Result<Row<'_>, Problem>>, DataError> {
+        let (number, line) = loop {
+            match self.lines.next() {
+                Ok(None) => return Ok(None),
+                Ok(Some((_, Line::Blank))) => {}
+                Ok(Some((number, Line::Bytes(line)))) => break (number, line),
+                Ok(Some((number, Line::TooLong))) => {
+                    let kind = ProblemKind::TooLong { limit: self.limit };
+                    return Ok(Some(Err(Problem { line: number, column: self.limit as u64 + 1, kind })));
+                }
+                Err(source) => {
+                    return Err(DataError::Read {
+                        path: self.path.clone(),
+                        line: self.lines.number(),
+                        source,
+                    });
+                }
+            }
+        };
+        let bytes = self.lines.bytes(line);
+        Ok(Some(match std::str::from_utf8(bytes) {
+            Ok(text) => row::read(number, text),
+            Err(error) => Err(not_utf8(number, bytes, error.valid_up_to())),
+        }))
+    }
+
+    fn line(&self) -> u64 {
+        self.lines.number()
+    }
+}
+
+/// The problem with a line that is no text.
+fn not_utf8(line: u64, bytes: &[u8], at: usize) -> Problem {
+    let kind = ProblemKind::NotUtf8 { byte: bytes.get(at).copied().unwrap_or_default() };
+    Problem { line, column: at as u64 + 1, kind }
 }

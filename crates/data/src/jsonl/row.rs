@@ -9,51 +9,11 @@ use serde_json::value::RawValue;
 use teleprompt_core::Fields;
 
 use crate::error::{Problem, ProblemKind};
-
-/// A row and where it stands.
-#[derive(Debug)]
-pub(super) struct Row<'a> {
-    pub(super) fields: Fields,
-    line: u64,
-    text: &'a str,
-    /// Where the object begins, in bytes.
-    start: usize,
-    /// For each field, in order, where its name and its value begin, in bytes.
-    places: Vec<Place>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    name: usize,
-    value: usize,
-}
-
-impl Row<'_> {
-    /// A problem with the row as a whole.
-    pub(super) fn problem(&self, kind: ProblemKind) -> Problem {
-        problem(self.line, self.text, self.start, kind)
-    }
-
-    /// A problem with a field's name.
-    pub(super) fn name_problem(&self, field: &str, kind: ProblemKind) -> Problem {
-        problem(self.line, self.text, self.place(field).map_or(self.start, |place| place.name), kind)
-    }
-
-    /// A problem with a field's value.
-    pub(super) fn value_problem(&self, field: &str, kind: ProblemKind) -> Problem {
-        problem(self.line, self.text, self.place(field).map_or(self.start, |place| place.value), kind)
-    }
-
-    fn place(&self, field: &str) -> Option<Place> {
-        let index = self.fields.names().position(|name| name == field)?;
-        self.places.get(index).copied()
-    }
-}
+use crate::row::{Places, Row, column, shorten};
 
 /// A problem at a byte of a line.
 fn problem(line: u64, text: &str, at: usize, kind: ProblemKind) -> Problem {
-    let before = text.char_indices().take_while(|(start, _)| *start < at).count();
-    Problem { line, column: before as u64 + 1, kind }
+    Problem { line, column: column(text, at), kind }
 }
 
 /// Reads a line as an object.
@@ -73,24 +33,24 @@ pub(super) fn read(line: u64, text: &str) -> Result<Row<'_>, Problem> {
         syntax(at, expected)
     })?;
 
-    let mut row = Row { fields: Fields::new(), line, text, start, places: Vec::with_capacity(entries.len()) };
+    let (mut fields, mut places) = (Fields::new(), Vec::with_capacity(entries.len()));
     let mut end = start;
     for (name, raw) in entries {
         // The text of a raw value is a part of the line: its address says where it stands.
         let value_at = (raw.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
         let name_at = text.get(end..).and_then(|rest| rest.find('"')).map_or(end, |at| end + at);
         end = value_at + raw.get().len();
-        if row.fields.contains(&name) {
+        if fields.contains(&name) {
             return Err(problem(line, text, name_at, ProblemKind::Twice { field: shorten(&name) }));
         }
         let value: Value = serde_json::from_str(raw.get()).map_err(|error| {
             let (at, expected) = explain(&error, raw.get());
             syntax(value_at + at, expected)
         })?;
-        row.fields.insert(name, value);
-        row.places.push(Place { name: name_at, value: value_at });
+        fields.insert(name, value);
+        places.push((name_at, value_at));
     }
-    Ok(row)
+    Ok(Row { fields, places: Places::Text { line, text, start, fields: places } })
 }
 
 /// The entries of an object, values as they stand in the text.
@@ -143,13 +103,5 @@ fn found(text: &str, at: usize) -> String {
         Some(c) if !c.is_control() => format!("found `{c}`"),
         Some(c) => format!("found the control character {:#04x}", c as u32),
         None => "found the end of the line".to_owned(),
-    }
-}
-
-/// A name cut to 80 characters, with `…` where something is cut.
-pub(super) fn shorten(name: &str) -> String {
-    match name.char_indices().nth(80) {
-        None => name.to_owned(),
-        Some((end, _)) => format!("{}…", &name[..end]),
     }
 }

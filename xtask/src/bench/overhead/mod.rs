@@ -10,7 +10,7 @@
 //! - *peak memory*, of the contender's process;
 //! - *peak memory of a stream*: rows made one by one, results written; beside it an evaluation that keeps every row.
 //!
-//! The rival `bare` sends bytes and awaits answers with nothing around: what server and machine allow at most.
+//! Only on Linux, where `/proc` says what a process has used. The rival `bare` sends bytes and awaits answers with nothing around: what server and machine allow at most.
 
 mod server;
 mod usage;
@@ -51,6 +51,12 @@ impl Family for Overhead {
     }
 
     fn cases(&self, quick: bool) -> Result<Vec<Box<dyn Case>>, Error> {
+        if usage::peak_mib().is_err() {
+            eprintln!(
+                "overhead: left out: processor time and memory are read from `/proc`, which this system lacks"
+            );
+            return Ok(Vec::new());
+        }
         let bench = Rc::new(Bench::start()?);
         let mut cases: Vec<Box<dyn Case>> = Vec::new();
         for latency_ms in [0, 20] {

@@ -6,11 +6,11 @@ use teleprompt_core::{
     Example, FieldSpec, FieldType, Fields, FieldsError, FromFields, Nearest, SignatureSpec, ValueError,
 };
 
-use super::row::{Row, shorten};
 use crate::error::{Problem, ProblemKind};
+use crate::row::{Row, shorten};
 
 /// A row with the named fields; further fields are labels.
-pub(super) fn named(
+pub(crate) fn named(
     mut row: Row<'_>,
     inputs: &[&str],
     labels: &[&str],
@@ -29,7 +29,7 @@ pub(super) fn named(
 }
 
 /// A row that fits a signature; further fields are labels.
-pub(super) fn signature(
+pub(crate) fn signature(
     mut row: Row<'_>,
     spec: &SignatureSpec,
     problems: &mut Vec<Problem>,
@@ -61,7 +61,7 @@ pub(super) fn signature(
 }
 
 /// A row as a Rust type.
-pub(super) fn typed<X: FromFields>(row: Row<'_>, problems: &mut Vec<Problem>) -> Option<X> {
+pub(crate) fn typed<X: FromFields>(row: Row<'_>, problems: &mut Vec<Problem>) -> Option<X> {
     let error = match X::from_fields(&row.fields) {
         Ok(value) => return Some(value),
         Err(error) => error,
