@@ -180,7 +180,7 @@ impl Ctx {
         let answer = self.lm.generate(&request).await;
         // A call that the run refused because it ends was not made.
         if !answer.as_ref().is_err_and(LmError::is_stopped) {
-            self.meter.count(self.role, answer.as_ref().ok());
+            self.meter.count(self.role, self.lm.model(), answer.as_ref().ok());
         }
         let text = answer?.text;
         let outputs = self.adapter.parse(spec, &text).map_err(adapter_error)?;

@@ -44,7 +44,7 @@ pub use event::{Event, Observer, Stage};
 pub use example::{Example, split};
 pub use fields::{FieldType, FieldValue, Fields, FieldsError, FromFields, IntoFields, Nearest, ValueError};
 pub use lm::{Lm, LmError, LmRequest, LmResponse};
-pub use meter::{CallCounts, CallRole, Meter};
+pub use meter::{CallCounts, CallRole, Meter, ModelCalls};
 pub use metric::{Metric, MetricError, Score};
 pub use module::{Module, NamedPredictor, Prediction, Program, Visit, Visitor};
 pub use predict::{ChainOfThought, Predict, Predictor, PredictorId, REASONING, Reasoned};
