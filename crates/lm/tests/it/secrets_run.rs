@@ -143,7 +143,7 @@ async fn child() {
     let policy = policy.on_retry(|event| println!("{event:?} {}", event.error));
     for lm in lms {
         let stack = LmStack::new(lm).limit(&limiter).budget(&budget).unwrap();
-        let lm = recorder.wrap(stack.retry(policy.clone()).cache(&cache).build()).unwrap();
+        let lm = stack.retry(policy.clone()).cache(&cache).record(&recorder).unwrap().build();
         for rollout in 0..12 {
             let request: LmRequest = request().with_rollout(rollout);
             match lm.generate(&request).await {
