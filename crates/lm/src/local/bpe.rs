@@ -118,20 +118,20 @@ fn sentence_piece(gguf: &Gguf, tokens: &[&str], is_special: &[bool]) -> Result<T
         return Err(failed("`tokens` and `scores` differ in length"));
     }
     let ids = plain(tokens, is_special);
-    let mut merges: Vec<(f32, (u32, u32), (&str, &str))> = Vec::new();
+    let mut merges = Vec::new();
     for ((token, score), special) in tokens.iter().zip(scores).zip(is_special) {
         if *special || byte_of(token).is_some() || token.chars().nth(MOST_CHARACTERS).is_some() {
             continue;
         }
         for (at, _) in token.char_indices().skip(1) {
-            let pair = token.split_at(at);
-            if let (Some(a), Some(b)) = (ids.get(pair.0), ids.get(pair.1)) {
-                merges.push((score, (*a, *b), pair));
+            let (a, b) = token.split_at(at);
+            if let (Some(x), Some(y)) = (ids.get(a), ids.get(b)) {
+                merges.push((score, (*x, *y), (a.to_owned(), b.to_owned())));
             }
         }
     }
     merges.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let pairs = merges.iter().map(|(_, _, (a, b))| ((*a).to_owned(), (*b).to_owned())).collect();
+    let pairs = merges.into_iter().map(|(_, _, pair)| pair).collect();
     // With a token for each byte, nothing is unknown.
     if !(0..=255u8).all(|byte| ids.contains_key(format!("<0x{byte:02X}>").as_str())) {
         return Err(failed("it has no tokens for single bytes (`<0x00>` to `<0xFF>`)"));

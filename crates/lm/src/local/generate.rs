@@ -241,50 +241,23 @@ impl Session {
 impl Engine {
     /// The prompt's tokens: one chunk per message part that has any, markers with the part they adjoin.
     pub(crate) fn chunks(&self, request: &LmRequest) -> Result<Vec<Vec<u32>>, Failure> {
-        let encode = |text: &str| self.tokenizer.encode(text);
-        let marker = |name: &str| {
-            self.tokenizer.special(name).ok_or_else(|| invalid(format!("the model has no `{name}` token")))
-        };
-        // What stands before and after a text, for each role.
-        let (before, after): (Box<dyn Fn(Role) -> Vec<u32> + '_>, Vec<u32>) = match self.format {
-            PromptFormat::ChatMl => {
-                let (start, end) = (marker("<|im_start|>")?, marker("<|im_end|>")?);
-                // The role and the text after it are tokenized as one: see below.
-                (Box::new(move |_| vec![start]), [vec![end], encode("\n")].concat())
-            }
-            PromptFormat::Llama3 => {
-                let (start, end) = (marker("<|start_header_id|>")?, marker("<|end_header_id|>")?);
-                let head = move |role| [vec![start], encode(word(role)), vec![end], encode("\n\n")].concat();
-                (Box::new(head), vec![marker("<|eot_id|>")?])
-            }
-            PromptFormat::Plain => (Box::new(|_| Vec::new()), Vec::new()),
-        };
         let mut chunks: Vec<Vec<u32>> = Vec::new();
-        for (i, message) in request.messages.iter().enumerate() {
+        for message in &request.messages {
             let mut texts = message.parts.iter().map(|Part::Text(text)| text.as_str());
             let first = texts.next().unwrap_or_default();
+            if self.format == PromptFormat::Plain && !chunks.is_empty() {
+                append(&mut chunks, &self.tokenizer.encode("\n\n"));
+            }
             let first = match self.format {
-                PromptFormat::ChatMl => encode(&format!("{}\n{first}", word(message.role))),
-                PromptFormat::Plain if i == 0 => self.tokenizer.encode_first(first),
-                _ => encode(first),
+                PromptFormat::Plain if chunks.is_empty() => self.tokenizer.encode_first(first),
+                _ => self.opened(message.role, first)?,
             };
-            if self.format == PromptFormat::Plain
-                && i > 0
-                && let Some(chunk) = chunks.last_mut()
-            {
-                chunk.extend(encode("\n\n"));
-            }
-            chunks.push([before(message.role), first].concat());
-            chunks.extend(texts.map(encode));
-            if let Some(chunk) = chunks.last_mut() {
-                chunk.extend(&after);
-            }
+            chunks.push(first);
+            chunks.extend(texts.map(|text| self.tokenizer.encode(text)));
+            append(&mut chunks, &self.closing()?);
         }
-        if let Some(chunk) = chunks.last_mut() {
-            chunk.extend(before(Role::Assistant));
-            if self.format == PromptFormat::ChatMl {
-                chunk.extend(encode("assistant\n"));
-            }
+        if !chunks.is_empty() {
+            append(&mut chunks, &self.opened(Role::Assistant, "")?);
         }
         chunks.retain(|chunk| !chunk.is_empty());
         if let (Some(begin), Some(chunk)) = (self.tokenizer.begin(), chunks.first_mut())
@@ -293,6 +266,42 @@ impl Engine {
             chunk.insert(0, begin);
         }
         Ok(chunks)
+    }
+
+    /// What stands before a message's text, and the text.
+    fn opened(&self, role: Role, text: &str) -> Result<Vec<u32>, Failure> {
+        let encode = |text: &str| self.tokenizer.encode(text);
+        Ok(match self.format {
+            // One piece of text, as the model was tuned on.
+            PromptFormat::ChatMl => {
+                [vec![self.marker("<|im_start|>")?], encode(&format!("{}\n{text}", word(role)))].concat()
+            }
+            PromptFormat::Llama3 => {
+                let (start, end) = (self.marker("<|start_header_id|>")?, self.marker("<|end_header_id|>")?);
+                [vec![start], encode(word(role)), vec![end], encode("\n\n"), encode(text)].concat()
+            }
+            PromptFormat::Plain => encode(text),
+        })
+    }
+
+    /// What stands after a message's text.
+    fn closing(&self) -> Result<Vec<u32>, Failure> {
+        Ok(match self.format {
+            PromptFormat::ChatMl => [vec![self.marker("<|im_end|>")?], self.tokenizer.encode("\n")].concat(),
+            PromptFormat::Llama3 => vec![self.marker("<|eot_id|>")?],
+            PromptFormat::Plain => Vec::new(),
+        })
+    }
+
+    fn marker(&self, name: &str) -> Result<u32, Failure> {
+        self.tokenizer.special(name).ok_or_else(|| invalid(format!("the model has no `{name}` token")))
+    }
+}
+
+/// Appends tokens to the last chunk.
+fn append(chunks: &mut [Vec<u32>], tokens: &[u32]) {
+    if let Some(chunk) = chunks.last_mut() {
+        chunk.extend_from_slice(tokens);
     }
 }
 
