@@ -73,7 +73,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let inputs = orders.map(|order| ReadOrderInput { order: order.to_owned() });
     for (order, read) in orders.iter().zip(read.call(&cx, inputs).await) {
         let read = read?;
-        let items: Vec<String> = read.items.iter().map(|item| format!("{} x {}", item.count, item.name)).collect();
+        let items: Vec<String> =
+            read.items.iter().map(|item| format!("{} x {}", item.count, item.name)).collect();
         println!("{order}\n  -> {}{}", items.join(", "), if read.urgent { " (urgent)" } else { "" });
     }
     println!("\nthe last exchange with the model:\n\n{}", history.inspect(1));

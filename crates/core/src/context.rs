@@ -211,7 +211,7 @@ impl Ctx {
         let ask = |adapter| self.ask(adapter, predictor, &name, &params, &inputs);
         let (mut read, mut text) = ask(&*self.adapter).await?;
         if let (Err(_), Some(fallback)) = (&read, &self.fallback) {
-            self.meter.count_fallback(self.role);
+            self.meter.count_fallback(self.role, self.lm.model());
             (read, text) = ask(&**fallback).await?;
         }
         let outputs = read.map_err(|source| Error::Adapter { predictor: name.clone(), source })?;
@@ -253,7 +253,7 @@ impl Ctx {
         let answer = self.lm.generate(&request).await;
         // A call that the run refused because it ends was not made.
         if !answer.as_ref().is_err_and(LmError::is_stopped) {
-            self.meter.count(self.role, answer.as_ref().ok());
+            self.meter.count(self.role, self.lm.model(), answer.as_ref().ok());
         }
         let asked = answer.map(|answer| (adapter.parse(spec, &answer.text), answer));
         if let Some(history) = &self.history {

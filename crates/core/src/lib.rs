@@ -55,7 +55,7 @@ pub use fields::{Fields, FieldsError, FromFields, IntoFields, Nearest};
 pub use history::{Exchange, History};
 pub use lm::{Lm, LmError, LmRequest, LmResponse};
 pub use media::{Media, MediaSource};
-pub use meter::{CallCounts, CallRole, Meter};
+pub use meter::{CallCounts, CallRole, Meter, ModelCalls};
 pub use metric::{Metric, MetricError, Score};
 pub use module::{Module, NamedPredictor, Prediction, Program, Visit, Visitor};
 pub use predict::{ChainOfThought, Predict, Predictor, PredictorId, REASONING, Reasoned};

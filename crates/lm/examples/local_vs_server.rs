@@ -12,7 +12,7 @@
 //! both. Two kinds of answer are measured: a free one of up to four tokens, and a label under a JSON schema.
 
 use std::error::Error;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
@@ -67,15 +67,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         options.rounds, options.rows, options.in_flight
     );
     println!(
-        "| threads | answer | rows/s, embedded | rows/s, server | ratio | least | most | tokens in | same answers |"
+        "| threads | answer | rows/s, embedded | rows/s, server | ratio | least | most | tokens in | from the prompt cache | same answers |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     for (threads, url) in &options.servers {
         let ours = LocalLm::builder().workers(*threads).threads(1).load().await?;
-        let theirs = CompatibleLm::builder(url).connect().await?;
+        // Long: on a busy machine a server may need minutes.
+        let theirs = CompatibleLm::builder(url).timeout(Duration::from_secs(900)).connect().await?;
         for (name, case) in [("4 tokens", Case::Free), ("label", Case::Label)] {
             let (mut rates, mut ratios) = ([Vec::new(), Vec::new()], Vec::new());
-            let (mut same, mut tokens) = (0, [0, 0]);
+            let (mut same, mut tokens, mut cached) = (0, [0, 0], [0, 0]);
             // The first round fills both prompt caches, and is not counted.
             for round in 0..=options.rounds {
                 let first = 1000 * round;
@@ -95,19 +96,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 rates[0].push(a.0);
                 rates[1].push(b.0);
                 ratios.push(a.0 / b.0);
-                same += a.1.iter().zip(&b.1).filter(|(a, b)| a.text.trim() == b.text.trim()).count();
-                tokens =
-                    [&a.1, &b.1].map(|answers| answers.iter().map(|a| a.usage.input_tokens).sum::<u64>());
+                same += a.1.iter().zip(&b.1).filter(|(a, b)| plain(&a.text) == plain(&b.text)).count();
+                let rows = options.rows as u64;
+                tokens = [&a.1, &b.1].map(|all| all.iter().map(|a| a.usage.input_tokens).sum::<u64>() / rows);
+                cached =
+                    [&a.1, &b.1].map(|all| all.iter().map(|a| a.usage.cached_tokens).sum::<u64>() / rows);
             }
             ratios.sort_by(f64::total_cmp);
             let [ours, theirs] = rates.map(median);
             println!(
-                "| {threads} | {name} | {ours:.1} | {theirs:.1} | {:.2} | {:.2} | {:.2} | {} and {} | {} % |",
+                "| {threads} | {name} | {ours:.1} | {theirs:.1} | {:.2} | {:.2} | {:.2} | {} and {} | {} and {} | {} % |",
                 median(ratios.clone()),
                 ratios.first().copied().unwrap_or_default(),
                 ratios.last().copied().unwrap_or_default(),
-                tokens[0] / options.rows as u64,
-                tokens[1] / options.rows as u64,
+                tokens[0],
+                tokens[1],
+                cached[0],
+                cached[1],
                 100 * same / (options.rounds * options.rows),
             );
         }
@@ -125,6 +130,11 @@ async fn ask(
     let calls = futures::stream::iter(requests).map(|request| lm.generate(request)).buffered(in_flight);
     let answers: Vec<LmResponse> = calls.try_collect().await?;
     Ok((requests.len() as f64 / start.elapsed().as_secs_f64(), answers))
+}
+
+/// An answer without its white space: servers space JSON as they like.
+fn plain(text: &str) -> String {
+    text.split_whitespace().collect()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -160,7 +170,7 @@ fn row_request(i: usize, case: Case) -> LmRequest {
 
 fn shared_text() -> String {
     let mut text = "Read the customer's message and name the team that should answer it.\n\n".to_owned();
-    for i in 0..6 {
+    for i in 0..7 {
         let team = ["billing", "delivery", "returns", "account", "product", "repair"][i % 6];
         text += &format!(
             "Message: Good morning, I wrote to you {i} days ago about my purchase and nobody has answered me. \

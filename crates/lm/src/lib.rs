@@ -20,6 +20,7 @@
 //!
 //! Features: `openai` (on by default) is OpenAI through `async-openai`; `local` is the embedded model.
 
+pub mod bill;
 pub mod layers;
 #[cfg(feature = "local")]
 pub mod local;
@@ -28,6 +29,7 @@ pub mod providers;
 pub mod secret;
 pub mod spec;
 
+pub use crate::bill::{Bill, BillLine};
 pub use crate::layers::LmStack;
 pub use crate::layers::budget::{Budget, Caps, Spent};
 pub use crate::layers::cache::{Cache, CacheError, CacheStats};

@@ -5,12 +5,17 @@
 //! which is never taken for zero.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use teleprompt_core::lm::{ModelId, Usage};
 
 const BUNDLED: &str = include_str!("../prices.json");
+/// Names a list whose prices come before those of the bundled one.
+const VARIABLE: &str = "TELEPROMPT_PRICES";
+/// The largest list that is read, in bytes.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// What one million tokens of a model cost, in USD.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +40,11 @@ impl Price {
             (usage.output_tokens, self.output),
         ];
         parts.into_iter().map(|(tokens, price)| tokens as f64 * price).sum::<f64>() / 1e6
+    }
+
+    /// Whether nothing costs anything.
+    pub fn is_free(&self) -> bool {
+        [self.input, self.cached_input.unwrap_or(0.0), self.output].iter().all(|price| *price == 0.0)
     }
 
     fn is_valid(&self) -> bool {
@@ -94,6 +104,21 @@ impl PriceTable {
         Self::parse(BUNDLED).unwrap_or_default()
     }
 
+    /// The bundled list, overridden by the file that the variable `TELEPROMPT_PRICES` names, where it names one.
+    ///
+    /// # Errors
+    /// Any [`PriceError`] of that file: prices that a user has set are not silently left out.
+    pub fn current() -> Result<Self, PriceError> {
+        Self::current_from(&|name| std::env::var_os(name).map(PathBuf::from))
+    }
+
+    fn current_from(env: &dyn Fn(&str) -> Option<PathBuf>) -> Result<Self, PriceError> {
+        match env(VARIABLE).filter(|path| !path.as_os_str().is_empty()) {
+            Some(path) => Ok(Self::bundled().overridden_by(Self::load(path)?)),
+            None => Ok(Self::bundled()),
+        }
+    }
+
     /// A list from its JSON, in the shape of `prices.json`.
     ///
     /// # Errors
@@ -113,8 +138,11 @@ impl PriceTable {
     /// Any [`PriceError`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, PriceError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| PriceError::Read { path: path.to_owned(), reason: error.to_string() })?;
+        let failed =
+            |error: std::io::Error| PriceError::Read { path: path.to_owned(), reason: error.to_string() };
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(MOST_BYTES).read_to_string(&mut text).map_err(failed)?;
         Self::parse(&text)
     }
 
@@ -138,10 +166,13 @@ impl PriceTable {
         &self.date
     }
 
-    /// The price of a model; a dated version (`..-2024-07-18`, `..-20250514`) has that of its family.
+    /// The price of a model; a dated version (`..-2024-07-18`, `..-20250514`) has that of its family, and the embedded
+    /// model (`local/..`) costs nothing. `None` is an unknown price.
     pub fn price(&self, model: &ModelId) -> Option<Price> {
         let name = model.as_str();
-        self.models.get(name).or_else(|| self.models.get(undated(name)?)).copied()
+        let listed = self.models.get(name).or_else(|| self.models.get(undated(name)?)).copied();
+        let embedded = Price { input: 0.0, cached_input: None, output: 0.0 };
+        listed.or_else(|| name.starts_with("local/").then_some(embedded))
     }
 
     /// What these tokens of a model cost, in USD; `None` when its price is unknown.
@@ -179,6 +210,7 @@ mod tests {
         let price = |name: &str| table.price(&ModelId::new(name)).map(|p| p.input);
         assert_eq!(price("openai/gpt-4o-mini-2024-07-18"), Some(0.15));
         assert_eq!(price("anthropic/claude-sonnet-4-20250514"), Some(3.0));
+        assert_eq!(price("local/smollm2-135m-instruct-q4_1"), Some(0.0));
         for name in ["anthropic/claude-sonnet-4-5", "openai/gpt-4o-audio", "gpt-4o", "", "-20250514", "é"] {
             assert_eq!(price(name), None, "{name}");
         }
@@ -215,5 +247,13 @@ mod tests {
         assert_eq!(table.price(&ModelId::new("openai/gpt-4o")).unwrap().input, 9.0);
         assert!(table.price(&ModelId::new("openai/o3")).is_some());
         assert_eq!(table.date(), "2026-01-01");
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prices.json");
+        std::fs::write(&path, mine).unwrap();
+        assert_eq!(PriceTable::current_from(&|_| Some(path.clone())), Ok(table));
+        assert_eq!(PriceTable::current_from(&|_| None), Ok(PriceTable::bundled()));
+        let missing = PriceTable::current_from(&|_| Some("/nowhere/p.json".into())).unwrap_err();
+        assert!(matches!(missing, PriceError::Read { .. }), "{missing}");
     }
 }

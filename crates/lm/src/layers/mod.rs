@@ -17,6 +17,14 @@
 //! - The bound on calls in flight of a whole run is none of these: it stands outside, in the run's context.
 //!
 //! [`LmStack`] keeps this order whatever the order of its calls.
+//!
+//! | layer | what is shared | what it needs |
+//! |---|---|---|
+//! | [`cassette`] | a [`Recorder`](cassette::Recorder) by any number of models | a file |
+//! | [`cache`] | a [`Cache`](cache::Cache) by models, handles and processes; calls in flight within a wrapped model | nothing, or a file |
+//! | [`retry`] | nothing | a `tokio` runtime with time |
+//! | [`budget`] | a [`Budget`](budget::Budget) by any number of models | a `tokio` runtime with time, for a cap on time |
+//! | [`limit`] | a [`Limiter`](limit::Limiter) by the models of one account | a `tokio` runtime with time |
 
 pub mod budget;
 pub mod cache;

@@ -6,6 +6,7 @@ use teleprompt_core::lm::Lm;
 
 use super::budget::{Budget, BudgetError};
 use super::cache::Cache;
+use super::cassette::{CassetteError, Recorder};
 use super::limit::Limiter;
 use super::retry::{Retry, RetryPolicy};
 
@@ -24,12 +25,20 @@ pub struct LmStack {
     budget: Option<Budget>,
     retry: Option<RetryPolicy>,
     cache: Option<Cache>,
+    recorder: Option<Recorder>,
 }
 
 impl LmStack {
     /// A stack of `provider` alone.
     pub fn new(provider: impl Lm + 'static) -> Self {
-        Self { provider: Arc::new(provider), limiter: None, budget: None, retry: None, cache: None }
+        Self {
+            provider: Arc::new(provider),
+            limiter: None,
+            budget: None,
+            retry: None,
+            cache: None,
+            recorder: None,
+        }
     }
 
     /// At the pace of `limiter`, which other stacks may share.
@@ -60,6 +69,16 @@ impl LmStack {
         self
     }
 
+    /// With every answer written to the cassette of `recorder`, which other stacks may share.
+    ///
+    /// # Errors
+    /// [`CassetteError::Open`] when the file cannot be written.
+    pub fn record(mut self, recorder: &Recorder) -> Result<Self, CassetteError> {
+        recorder.announce(&self.provider)?;
+        self.recorder = Some(recorder.clone());
+        Ok(self)
+    }
+
     /// The wrapped model.
     pub fn build(self) -> Arc<dyn Lm> {
         let mut lm = self.provider;
@@ -75,6 +94,9 @@ impl LmStack {
         if let Some(cache) = self.cache {
             lm = Arc::new(cache.wrap(lm));
         }
+        if let Some(recorder) = self.recorder {
+            lm = Arc::new(recorder.around(lm));
+        }
         lm
     }
 }
@@ -89,6 +111,7 @@ mod tests {
 
     use super::*;
     use crate::layers::budget::Caps;
+    use crate::layers::cassette::Cassette;
     use crate::layers::limit::Limits;
 
     /// Fails twice, then answers.
@@ -117,8 +140,17 @@ mod tests {
     async fn layers_stand_in_the_documented_order() {
         let (cache, budget) = (Cache::in_memory(), Budget::new(Caps::default().calls(3)));
         let limiter = Limiter::new(Limits::default().in_flight(1));
-        let stack = LmStack::new(Shaky(ModelId::new("m"), AtomicU32::new(0))).cache(&cache);
-        let lm = stack.limit(&limiter).budget(&budget).unwrap().retry(RetryPolicy::default()).build();
+        let folder = tempfile::tempdir().unwrap();
+        let tape = folder.path().join("run.jsonl");
+        let recorder = Recorder::open(&tape).unwrap();
+        let stack = LmStack::new(Shaky(ModelId::new("m"), AtomicU32::new(0))).record(&recorder).unwrap();
+        let lm = stack
+            .cache(&cache)
+            .limit(&limiter)
+            .budget(&budget)
+            .unwrap()
+            .retry(RetryPolicy::default())
+            .build();
         let request = LmRequest::default();
         let start = tokio::time::Instant::now();
         assert!(!lm.generate(&request).await.unwrap().cached);
@@ -128,5 +160,7 @@ mod tests {
         let refused = lm.generate(&request.clone().with_rollout(1)).await.unwrap_err();
         assert!(refused.is_stopped(), "and is not tried again: {refused}");
         assert_eq!((cache.stats().hits, cache.stats().misses, budget.spent().refused), (1, 2, 1));
+        let replayed = Cassette::load(&tape).unwrap().model(lm.model()).unwrap();
+        assert_eq!(replayed.generate(&request).await.unwrap().text, "ok", "and the recorder has it");
     }
 }

@@ -21,6 +21,20 @@ use super::matmul::{Packed, WIDTH, product};
 
 /// Tokens per step of a long prefill: bounds the memory of the attention scores.
 const BLOCK: usize = 256;
+/// Factors of the rotary embedding, in files of Llama 3.1 and later.
+const ROPE_FACTORS: &str = "rope_freqs.weight";
+/// The tensors of a layer.
+const PARTS: [&str; 9] = [
+    "attn_norm.weight",
+    "attn_q.weight",
+    "attn_k.weight",
+    "attn_v.weight",
+    "attn_output.weight",
+    "ffn_norm.weight",
+    "ffn_gate.weight",
+    "ffn_up.weight",
+    "ffn_down.weight",
+];
 
 /// A model's weights, shared by all workers. 4 bytes per parameter.
 pub(crate) struct Model {
@@ -62,6 +76,11 @@ impl Model {
     /// Reads all tensors. `context` bounds the positions; the file's own bound holds too.
     pub(crate) fn load(gguf: &mut Gguf, context: Option<usize>) -> Result<Self, ModelError> {
         let mut d = gguf.dimensions()?;
+        if let Some(name) = gguf.surplus(|name| is_known(name, d.layers)) {
+            return Err(ModelError::Gguf(format!(
+                "it has a tensor `{name}`, which a plain `llama` model has not"
+            )));
+        }
         d.context = context.unwrap_or(d.context).min(d.context);
         let kv = d.kv_heads * d.head;
         let mut stored = Vec::with_capacity(d.layers);
@@ -100,7 +119,12 @@ impl Model {
         let embedding = vocabulary("token_embd.weight")?;
         let output = if untied { Some(vocabulary("output.weight")?) } else { None };
         let output_norm = gguf.vector("output_norm.weight", d.hidden)?;
-        let rotary = Rotary::new(d.context, d.head, d.rope_base);
+        let factors =
+            if gguf.has(ROPE_FACTORS) { gguf.vector(ROPE_FACTORS, d.head / 2)? } else { Vec::new() };
+        if factors.iter().any(|factor| !factor.is_finite() || *factor <= 0.0) {
+            return Err(ModelError::Gguf(format!("`{ROPE_FACTORS}` holds what is no factor")));
+        }
+        let rotary = Rotary::new(d.context, d.head, d.rope_base, d.rope_scale, &factors);
         Ok(Self { dimensions: d, embedding, output, output_norm, layers, rotary })
     }
 
@@ -231,6 +255,17 @@ impl Model {
     pub(crate) fn logits_of(&self, state: &[f32], wanted: &[u32]) -> Vec<f32> {
         self.output.as_ref().unwrap_or(&self.embedding).columns_of(state, wanted)
     }
+}
+
+/// Whether the pass below uses the tensor of this name.
+fn is_known(name: &str, layers: usize) -> bool {
+    if ["token_embd.weight", "output.weight", "output_norm.weight", ROPE_FACTORS].contains(&name) {
+        return true;
+    }
+    let part = name.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
+    part.is_some_and(|(layer, part)| {
+        layer.parse::<usize>().is_ok_and(|layer| layer < layers) && PARTS.contains(&part)
+    })
 }
 
 /// From `(heads, rows, head)` to `(rows, heads * head)`.

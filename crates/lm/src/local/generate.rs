@@ -29,18 +29,21 @@ use crate::providers::takes::Takes;
 const TAKES: Takes = Takes { seed: true, regex: true, json_schema: true, ..Takes::PLAIN };
 /// Most tokens of a completion where the request sets none.
 const DEFAULT_MAX_TOKENS: u32 = 512;
+/// Most tokens between two looks at whether someone still waits: some 0.2 s of the default model.
+const STEP: usize = 128;
 /// With a temperature: tokens less likely than this share of the likeliest one's probability are left out. A
 /// small model's long tail is noise (the value is llama.cpp's default `min_p`).
 const MIN_SHARE: f64 = 0.05;
 
-/// How messages become text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How messages become text. Where none is chosen, the file's special tokens say: the first of these whose markers it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PromptFormat {
-    /// `<|im_start|>role`, the text, `<|im_end|>`, and an open assistant message: what the model was tuned on.
+    /// `<|im_start|>role`, the text, `<|im_end|>`, and an open assistant message: what the default model was tuned on.
     /// No system message is added where the request has none.
-    #[default]
     ChatMl,
+    /// `<|start_header_id|>role<|end_header_id|>`, the text, `<|eot_id|>`, and an open assistant message: Llama 3.
+    Llama3,
     /// The texts alone, an empty line between messages; the completion goes on where the last one ends.
     Plain,
 }
@@ -72,12 +75,16 @@ impl Session {
         Self { engine, store, scratch: Scratch::default(), held: Vec::new() }
     }
 
-    /// Answers one request.
-    pub(crate) fn generate(&mut self, request: &LmRequest) -> Result<LmResponse, Failure> {
-        let result = self.answer(request);
+    /// Answers one request. `withdrawn` is asked before every step of at most [`STEP`] tokens, and ends it.
+    pub(crate) fn generate(
+        &mut self,
+        request: &LmRequest,
+        withdrawn: &dyn Fn() -> bool,
+    ) -> Result<LmResponse, Failure> {
+        let result = self.answer(request, withdrawn);
         match result {
             // What the store holds beyond the shared chunks belongs to this request alone.
-            Ok(_) => self.store.truncate(self.held.len()),
+            Ok(_) | Err((LmErrorKind::Stopped, _)) => self.store.truncate(self.held.len()),
             // After a failure nothing is trusted.
             Err(_) => self.reset(),
         }
@@ -95,7 +102,7 @@ impl Session {
         self.rewind(0);
     }
 
-    fn answer(&mut self, request: &LmRequest) -> Result<LmResponse, Failure> {
+    fn answer(&mut self, request: &LmRequest, withdrawn: &dyn Fn() -> bool) -> Result<LmResponse, Failure> {
         TAKES.check(request).map_err(|failure| (failure.kind, failure.detail))?;
         let engine = Arc::clone(&self.engine);
         let chunks = engine.chunks(request)?;
@@ -113,7 +120,7 @@ impl Session {
             return Err(invalid("the request has no text".into()));
         };
         let keys = chain(&chunks);
-        let cached = self.prefill(shared, &keys).map_err(internal)?;
+        let cached = self.prefill(shared, &keys, withdrawn)?;
 
         let settings = &request.settings;
         let most = settings.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS) as usize;
@@ -143,8 +150,7 @@ impl Session {
             if completion.tokens.len() == most || self.store.len() + pending.len() > context {
                 break FinishReason::Length;
             }
-            let state =
-                engine.model.forward(&pending, &mut self.store, &mut self.scratch).map_err(internal)?;
+            let state = self.feed(&pending, withdrawn)?;
             pending.clear();
             let token = match &mut guide {
                 Some(guide) => {
@@ -174,7 +180,12 @@ impl Session {
     }
 
     /// Brings the shared chunks into the store, and returns how many of their tokens were not computed.
-    fn prefill(&mut self, shared: &[Vec<u32>], keys: &[ChunkKey]) -> Result<usize, ModelError> {
+    fn prefill(
+        &mut self,
+        shared: &[Vec<u32>],
+        keys: &[ChunkKey],
+        withdrawn: &dyn Fn() -> bool,
+    ) -> Result<usize, Failure> {
         let engine = Arc::clone(&self.engine);
         let wanted = shared.concat();
         let held = self.held.iter().zip(&wanted).take_while(|(a, b)| a == b).count();
@@ -196,7 +207,7 @@ impl Session {
                 None => {
                     let missing = wanted.get(self.held.len()..end).unwrap_or_default();
                     if !missing.is_empty() {
-                        engine.model.forward(missing, &mut self.store, &mut self.scratch)?;
+                        self.feed(missing, withdrawn)?;
                     }
                     if let (Some(key), true) = (keys.get(i), engine.cache.is_on()) {
                         engine.cache.insert(*key, i, self.store.copy(start..end));
@@ -208,6 +219,19 @@ impl Session {
         Ok(reused)
     }
 
+    /// Computes tokens behind those in the store, step by step, and gives the last one's state.
+    fn feed(&mut self, tokens: &[u32], withdrawn: &dyn Fn() -> bool) -> Result<Vec<f32>, Failure> {
+        let engine = Arc::clone(&self.engine);
+        let mut state = Vec::new();
+        for step in tokens.chunks(STEP) {
+            if withdrawn() {
+                return Err((LmErrorKind::Stopped, "nobody waits for the answer any more".into()));
+            }
+            state = engine.model.forward(step, &mut self.store, &mut self.scratch).map_err(internal)?;
+        }
+        Ok(state)
+    }
+
     fn rewind(&mut self, tokens: usize) {
         self.held.truncate(tokens);
         self.store.truncate(tokens);
@@ -216,46 +240,76 @@ impl Session {
 
 impl Engine {
     /// The prompt's tokens: one chunk per message part that has any, markers with the part they adjoin.
-    fn chunks(&self, request: &LmRequest) -> Result<Vec<Vec<u32>>, Failure> {
+    pub(crate) fn chunks(&self, request: &LmRequest) -> Result<Vec<Vec<u32>>, Failure> {
         let mut chunks: Vec<Vec<u32>> = Vec::new();
-        match self.format {
-            PromptFormat::ChatMl => {
-                let marker =
-                    |name| self.tokenizer.special(name).ok_or_else(|| invalid(format!("no `{name}` token")));
-                let (start, end) = (marker("<|im_start|>")?, marker("<|im_end|>")?);
-                for message in &request.messages {
-                    let role = match message.role {
-                        Role::System => "system\n",
-                        Role::User => "user\n",
-                        Role::Assistant => "assistant\n",
-                    };
-                    let mut texts = message.texts();
-                    let head = format!("{role}{}", texts.next().unwrap_or_default());
-                    chunks.push([vec![start], self.tokenizer.encode(&head)].concat());
-                    chunks.extend(texts.map(|text| self.tokenizer.encode(text)));
-                    if let Some(chunk) = chunks.last_mut() {
-                        chunk.push(end);
-                        chunk.extend(self.tokenizer.encode("\n"));
-                    }
-                }
-                if let Some(chunk) = chunks.last_mut() {
-                    chunk.push(start);
-                    chunk.extend(self.tokenizer.encode("assistant\n"));
-                }
+        for message in &request.messages {
+            let mut texts = message.texts();
+            let first = texts.next().unwrap_or_default();
+            if self.format == PromptFormat::Plain && !chunks.is_empty() {
+                append(&mut chunks, &self.tokenizer.encode("\n\n"));
             }
-            PromptFormat::Plain => {
-                for (i, message) in request.messages.iter().enumerate() {
-                    if i > 0
-                        && let Some(chunk) = chunks.last_mut()
-                    {
-                        chunk.extend(self.tokenizer.encode("\n\n"));
-                    }
-                    chunks.extend(message.texts().map(|text| self.tokenizer.encode(text)));
-                }
-            }
+            let first = match self.format {
+                PromptFormat::Plain if chunks.is_empty() => self.tokenizer.encode_first(first),
+                _ => self.opened(message.role, first)?,
+            };
+            chunks.push(first);
+            chunks.extend(texts.map(|text| self.tokenizer.encode(text)));
+            append(&mut chunks, &self.closing()?);
+        }
+        if !chunks.is_empty() {
+            append(&mut chunks, &self.opened(Role::Assistant, "")?);
         }
         chunks.retain(|chunk| !chunk.is_empty());
+        if let (Some(begin), Some(chunk)) = (self.tokenizer.begin(), chunks.first_mut())
+            && chunk.first() != Some(&begin)
+        {
+            chunk.insert(0, begin);
+        }
         Ok(chunks)
+    }
+
+    /// What stands before a message's text, and the text.
+    fn opened(&self, role: Role, text: &str) -> Result<Vec<u32>, Failure> {
+        let encode = |text: &str| self.tokenizer.encode(text);
+        Ok(match self.format {
+            // One piece of text, as the model was tuned on.
+            PromptFormat::ChatMl => {
+                [vec![self.marker("<|im_start|>")?], encode(&format!("{}\n{text}", word(role)))].concat()
+            }
+            PromptFormat::Llama3 => {
+                let (start, end) = (self.marker("<|start_header_id|>")?, self.marker("<|end_header_id|>")?);
+                [vec![start], encode(word(role)), vec![end], encode("\n\n"), encode(text)].concat()
+            }
+            PromptFormat::Plain => encode(text),
+        })
+    }
+
+    /// What stands after a message's text.
+    fn closing(&self) -> Result<Vec<u32>, Failure> {
+        Ok(match self.format {
+            PromptFormat::ChatMl => [vec![self.marker("<|im_end|>")?], self.tokenizer.encode("\n")].concat(),
+            PromptFormat::Llama3 => vec![self.marker("<|eot_id|>")?],
+            PromptFormat::Plain => Vec::new(),
+        })
+    }
+
+    fn marker(&self, name: &str) -> Result<u32, Failure> {
+        self.tokenizer.special(name).ok_or_else(|| invalid(format!("the model has no `{name}` token")))
+    }
+}
+
+/// Appends tokens to the last chunk.
+fn append(chunks: &mut [Vec<u32>], tokens: &[u32]) {
+    if let Some(chunk) = chunks.last_mut() {
+        chunk.extend_from_slice(tokens);
+    }
+}
+
+fn word(role: Role) -> &'static str {
+    match role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Dimensions {
     /// Most tokens that the model was trained to see.
     pub(crate) context: usize,
     pub(crate) rope_base: f32,
+    /// By how much positions are stretched; 1 where they are not.
+    pub(crate) rope_scale: f32,
     pub(crate) norm_epsilon: f32,
 }
 
@@ -103,6 +105,32 @@ impl Gguf {
         items.iter().map(number).collect::<Option<_>>().ok_or_else(missing)
     }
 
+    /// A metadata list of real numbers.
+    pub(crate) fn reals(&self, key: &str) -> Result<Vec<f32>, ModelError> {
+        let missing = || ModelError::Metadata(key.into());
+        let Some(Value::Array(items)) = self.content.metadata.get(key) else { return Err(missing()) };
+        let real = |item: &Value| match item {
+            Value::F32(x) => Some(*x),
+            _ => None,
+        };
+        items.iter().map(real).collect::<Option<_>>().ok_or_else(missing)
+    }
+
+    /// A metadata yes or no.
+    pub(crate) fn flag(&self, key: &str) -> Option<bool> {
+        match self.content.metadata.get(key) {
+            Some(Value::Bool(yes)) => Some(*yes),
+            _ => None,
+        }
+    }
+
+    /// A tensor that is not among `known`: a part of the model that this crate would leave out.
+    pub(crate) fn surplus(&self, known: impl Fn(&str) -> bool) -> Option<&str> {
+        let mut names: Vec<&str> = self.content.tensor_infos.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names.into_iter().find(|name| !known(name))
+    }
+
     /// The model's dimensions, consistent with each other.
     pub(crate) fn dimensions(&self) -> Result<Dimensions, ModelError> {
         match self.text("general.architecture") {
@@ -133,15 +161,22 @@ impl Gguf {
         if head == 0 || !hidden.is_multiple_of(heads) {
             return Err(unsupported("llama.embedding_length", hidden));
         }
-        if self.number("llama.rope.dimension_count").unwrap_or(head) != head {
-            return Err(unsupported("llama.rope.dimension_count", head));
-        }
-        if self.content.metadata.contains_key("llama.rope.scaling.type")
-            && self.text("llama.rope.scaling.type") != Some("none")
+        for key in
+            ["llama.rope.dimension_count", "llama.attention.key_length", "llama.attention.value_length"]
         {
-            let value = self.text("llama.rope.scaling.type").unwrap_or_default().into();
-            return Err(ModelError::Unsupported { key: "llama.rope.scaling.type", value });
+            if let Some(other) = self.number(key).filter(|n| *n != head) {
+                return Err(unsupported(key, other));
+            }
         }
+        let rope_scale = match self.text("llama.rope.scaling.type") {
+            None if !self.content.metadata.contains_key("llama.rope.scaling.type") => 1.0,
+            Some("none") => 1.0,
+            Some("linear") => real("llama.rope.scaling.factor").unwrap_or(1.0),
+            other => {
+                let value = other.unwrap_or_default().into();
+                return Err(ModelError::Unsupported { key: "llama.rope.scaling.type", value });
+            }
+        };
         let inner = size("llama.feed_forward_length")?;
         // Whole panels: true of every quantized model, whose rows are whole blocks of 32.
         if !head.is_multiple_of(WIDTH) || !inner.is_multiple_of(WIDTH) {
@@ -158,6 +193,7 @@ impl Gguf {
             vocabulary: self.texts("tokenizer.ggml.tokens")?.len(),
             context: size("llama.context_length")?,
             rope_base: real("llama.rope.freq_base").unwrap_or(10_000.0),
+            rope_scale,
             norm_epsilon: real(epsilon_key).ok_or_else(|| ModelError::Metadata(epsilon_key.into()))?,
         })
     }

@@ -30,14 +30,13 @@ pub(crate) struct Rotary {
 }
 
 impl Rotary {
-    pub(crate) fn new(context: usize, head: usize, base: f32) -> Self {
+    /// Of `factors`, of length `head / 2` or empty, the `i`-th slows the rotation of the `i`-th pair; `scale` slows all.
+    pub(crate) fn new(context: usize, head: usize, base: f32, scale: f32, factors: &[f32]) -> Self {
         let half = head / 2;
-        let angles = (0..context).flat_map(|position| {
-            (0..half).map(move |i| {
-                let frequency = f64::from(base).powf(-2.0 * i as f64 / head as f64);
-                position as f64 * frequency
-            })
-        });
+        let factor = |i: usize| f64::from(factors.get(i).copied().unwrap_or(1.0)) * f64::from(scale);
+        let frequencies: Vec<f64> =
+            (0..half).map(|i| f64::from(base).powf(-2.0 * i as f64 / head as f64) / factor(i)).collect();
+        let angles = (0..context).flat_map(|position| frequencies.iter().map(move |f| position as f64 * f));
         let (cos, sin) = angles.map(|a| (a.cos() as f32, a.sin() as f32)).unzip();
         Self { cos, sin, half }
     }

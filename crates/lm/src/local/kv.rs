@@ -171,6 +171,7 @@ mod tests {
             vocabulary: 1,
             context: 4096,
             rope_base: 1e4,
+            rope_scale: 1.0,
             norm_epsilon: 1e-5,
         };
         let token = |layer: usize, position: usize| {

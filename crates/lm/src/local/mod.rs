@@ -11,8 +11,10 @@
 //!   worker                        own threads and a queue; callers wait asynchronously
 //! ```
 //!
-//! It runs any GGUF file of the `llama` architecture with a byte-level BPE tokenizer; the default is
-//! SmolLM2-135M-Instruct (Apache-2.0). It is made for many short answers behind long shared prompts, as an
+//! It runs any GGUF file of the `llama` architecture (Llama 1 to 3.2, SmolLM, TinyLlama, Mistral 7B ...): byte-level BPE
+//! or SentencePiece, tied or untied output, scaled rotary embeddings, any quantization that candle reads. What it would
+//! have to leave out, such as a tensor that it does not know, is an error. The default is SmolLM2-135M-Instruct
+//! (Apache-2.0). It is made for many short answers behind long shared prompts, as an
 //! optimizer asks for them: keys and values of shared beginnings are kept ([`LocalLmBuilder::prefix_cache_bytes`]),
 //! and constrained answers ([`OutputConstraint`]) need a forward pass only where there is a choice.
 //!
@@ -34,6 +36,7 @@
 //! # }
 //! ```
 
+mod bpe;
 mod constrain;
 mod error;
 mod fetch;
@@ -49,6 +52,8 @@ mod weights;
 mod wheel;
 mod worker;
 
+#[cfg(test)]
+mod families;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -117,8 +122,8 @@ impl Lm for LocalLm {
         Capabilities::text().with_regex(true).with_json_schema(true)
     }
 
-    /// Answers one request, after those that were asked before it. Dropping the future withdraws a request that
-    /// has not begun.
+    /// Answers one request, after those that were asked before it have begun. Dropping the future withdraws the request:
+    /// it does not begin, or ends before its next token.
     fn generate<'a>(&'a self, request: &'a LmRequest) -> BoxFuture<'a, Result<LmResponse, LmError>> {
         Box::pin(async move {
             let answer = self.workers.ask(request.clone()).await;
@@ -138,7 +143,7 @@ pub struct LocalLmBuilder {
     threads: Option<usize>,
     prefix_cache_bytes: Option<usize>,
     context_tokens: Option<usize>,
-    format: PromptFormat,
+    format: Option<PromptFormat>,
 }
 
 impl std::fmt::Debug for LocalLmBuilder {
@@ -195,10 +200,10 @@ impl LocalLmBuilder {
         self
     }
 
-    /// How messages become text; the default is [`PromptFormat::ChatMl`]. Another format is another
-    /// [`ModelId`]: answers differ.
+    /// How messages become text; by default as the file's special tokens say, which is [`PromptFormat::ChatMl`] for the
+    /// default model. [`PromptFormat::Plain`] is another [`ModelId`]: answers differ.
     pub fn prompt_format(mut self, format: PromptFormat) -> Self {
-        self.format = format;
+        self.format = Some(format);
         self
     }
 
@@ -255,26 +260,41 @@ fn read_engine(
     path: &Path,
     context: Option<usize>,
     cache_bytes: Option<usize>,
-    format: PromptFormat,
+    format: Option<PromptFormat>,
 ) -> Result<(ModelId, Engine), LocalError> {
     let broken = |source| LocalError::Model { path: path.to_owned(), source };
     let mut gguf = Gguf::open(path)?;
     let tokenizer = Tokenizer::from_gguf(&gguf).map_err(broken)?;
-    if format == PromptFormat::ChatMl {
-        for marker in ["<|im_start|>", "<|im_end|>"] {
-            if tokenizer.special(marker).is_none() {
-                return Err(broken(ModelError::Tokenizer(format!(
-                    "it has no `{marker}` token; use `PromptFormat::Plain`"
-                ))));
+    let format = match format {
+        Some(format) => match missing_marker(&tokenizer, format) {
+            Some(marker) => {
+                let problem =
+                    format!("it has no `{marker}` token; use another `PromptFormat`, such as `Plain`");
+                return Err(broken(ModelError::Tokenizer(problem)));
             }
-        }
-    }
+            None => format,
+        },
+        None => [PromptFormat::ChatMl, PromptFormat::Llama3]
+            .into_iter()
+            .find(|format| missing_marker(&tokenizer, *format).is_none())
+            .unwrap_or(PromptFormat::Plain),
+    };
     let model = Model::load(&mut gguf, context).map_err(broken)?;
     let grammars = Grammars::new(&tokenizer).map_err(broken)?;
     let id =
         identity(path, &gguf, format).map_err(|source| LocalError::Read { path: path.to_owned(), source })?;
     let cache = PrefixCache::new(cache_bytes.unwrap_or(DEFAULT_CACHE_BYTES));
     Ok((id, Engine { model, tokenizer, grammars, cache, format }))
+}
+
+/// A marker that the format needs and the vocabulary lacks.
+fn missing_marker(tokenizer: &Tokenizer, format: PromptFormat) -> Option<&'static str> {
+    let markers: &[&'static str] = match format {
+        PromptFormat::ChatMl => &["<|im_start|>", "<|im_end|>"],
+        PromptFormat::Llama3 => &["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
+        PromptFormat::Plain => &[],
+    };
+    markers.iter().copied().find(|marker| tokenizer.special(marker).is_none())
 }
 
 /// The model's name: fixed for the default weights, else the file's own name for itself and its hash, since

@@ -60,10 +60,11 @@ fn a_marker_in_a_text_is_text() {
 
 /// The definition of the model, in `f64`, one token and one number at a time.
 #[expect(clippy::many_single_char_names, reason = "the formulas' own names")]
-fn reference_logits(gguf: &mut Gguf, tokens: &[u32]) -> Vec<f64> {
+pub(super) fn reference_logits(gguf: &mut Gguf, tokens: &[u32]) -> Vec<f64> {
     let d = gguf.dimensions().unwrap();
-    let mut get = |name: &str, shape: &[usize]| -> Vec<f64> {
-        unpack(&gguf.tensor(name, shape).unwrap()).unwrap().into_iter().map(f64::from).collect()
+    let mut get = |name: &str, shape: &[usize]| -> Option<Vec<f64>> {
+        let stored = gguf.has(name).then(|| gguf.tensor(name, shape).unwrap())?;
+        Some(unpack(&stored).unwrap().into_iter().map(f64::from).collect())
     };
     let apply = |w: &[f64], x: &[f64]| -> Vec<f64> {
         w.chunks(x.len()).map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum()).collect()
@@ -72,10 +73,13 @@ fn reference_logits(gguf: &mut Gguf, tokens: &[u32]) -> Vec<f64> {
         let mean = x.iter().map(|v| v * v).sum::<f64>() / x.len() as f64;
         x.iter().zip(w).map(|(v, w)| v / (mean + f64::from(d.norm_epsilon)).sqrt() * w).collect()
     };
+    let factors = get("rope_freqs.weight", &[d.head / 2]);
     let rotate = |x: &mut [f64], position: usize| {
         for head in x.chunks_mut(d.head) {
             for i in 0..d.head / 2 {
-                let angle = position as f64 * f64::from(d.rope_base).powf(-2.0 * i as f64 / d.head as f64);
+                let slower = factors.as_ref().map_or(1.0, |factors| factors[i]) * f64::from(d.rope_scale);
+                let turn = f64::from(d.rope_base).powf(-2.0 * i as f64 / d.head as f64) / slower;
+                let angle = position as f64 * turn;
                 let (a, b) = (head[2 * i], head[2 * i + 1]);
                 head[2 * i] = a * angle.cos() - b * angle.sin();
                 head[2 * i + 1] = a * angle.sin() + b * angle.cos();
@@ -83,10 +87,10 @@ fn reference_logits(gguf: &mut Gguf, tokens: &[u32]) -> Vec<f64> {
         }
     };
     let (kv, h) = (d.kv_heads * d.head, d.hidden);
-    let embedding = get("token_embd.weight", &[d.vocabulary, h]);
+    let embedding = get("token_embd.weight", &[d.vocabulary, h]).unwrap();
     let mut xs: Vec<Vec<f64>> = tokens.iter().map(|t| embedding[*t as usize * h..][..h].to_vec()).collect();
     for layer in 0..d.layers {
-        let mut w = |part: &str, shape: &[usize]| get(&format!("blk.{layer}.{part}.weight"), shape);
+        let mut w = |part: &str, shape: &[usize]| get(&format!("blk.{layer}.{part}.weight"), shape).unwrap();
         let (wq, wk, wv) = (w("attn_q", &[h, h]), w("attn_k", &[kv, h]), w("attn_v", &[kv, h]));
         let (wo, n1, n2) = (w("attn_output", &[h, h]), w("attn_norm", &[h]), w("ffn_norm", &[h]));
         let gate = w("ffn_gate", &[d.inner, h]);
@@ -119,8 +123,8 @@ fn reference_logits(gguf: &mut Gguf, tokens: &[u32]) -> Vec<f64> {
             x.iter_mut().zip(apply(&down, &a)).for_each(|(x, y)| *x += y);
         }
     }
-    let last = norm(xs.last().unwrap(), &get("output_norm.weight", &[h]));
-    apply(&embedding, &last)
+    let last = norm(xs.last().unwrap(), &get("output_norm.weight", &[h]).unwrap());
+    apply(&get("output.weight", &[d.vocabulary, h]).unwrap_or(embedding), &last)
 }
 
 #[test]
@@ -210,24 +214,24 @@ async fn shared_beginnings_are_computed_once() {
 fn a_label_costs_one_pass_over_the_last_chunk() {
     let folder = tempfile::tempdir().unwrap();
     let path = fixture::write(folder.path(), 3);
-    let (_, engine) = super::read_engine(&path, None, None, PromptFormat::ChatMl).unwrap();
+    let (_, engine) = super::read_engine(&path, None, None, None).unwrap();
     let mut session = Session::new(Arc::new(engine));
     // These labels are one token each here, and no two begin alike.
     let pattern = "Team: (1|2|3)";
     let request =
         |row| user(&["capital", row]).with_constraint(Some(OutputConstraint::Regex(pattern.into())));
-    assert!(session.generate(&request("two")).is_ok());
+    assert!(session.generate(&request("two"), &|| false).is_ok());
     assert_eq!(session.passes(), 2, "the shared part, and the row");
     for row in ["had", "days", "world"] {
         let before = session.passes();
-        let answer = session.generate(&request(row)).unwrap();
+        let answer = session.generate(&request(row), &|| false).unwrap();
         assert_eq!(session.passes() - before, 1, "{:?}", answer.text);
     }
     // Nothing is computed where there is no choice at all.
     let before = session.passes();
     let fixed =
         user(&["capital", "had"]).with_constraint(Some(OutputConstraint::Regex("Team: billing".into())));
-    assert_eq!(session.generate(&fixed).unwrap().text, "Team: billing");
+    assert_eq!(session.generate(&fixed, &|| false).unwrap().text, "Team: billing");
     assert_eq!(session.passes(), before);
 }
 
@@ -309,6 +313,28 @@ async fn names_tell_models_and_formats_apart() {
         }
     }
     assert_eq!(names.len(), 4);
+}
+
+#[test]
+fn a_withdrawn_request_stops_computing_and_leaves_the_worker_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = fixture::write(folder.path(), 6);
+    let (_, engine) = super::read_engine(&path, None, None, None).unwrap();
+    let mut session = Session::new(Arc::new(engine));
+    let long = user(&["The capital of France ", &"two spaces ".repeat(200)]).with_settings(settings(400));
+    // In the prompt and between tokens: after as many looks as told, and no pass later.
+    for looks in [0_u64, 1, 2, 3, 9] {
+        let before = session.passes();
+        let left = std::cell::Cell::new(looks);
+        let withdrawn = || left.replace(left.get().saturating_sub(1)) == 0;
+        let (kind, _) = session.generate(&long, &withdrawn).unwrap_err();
+        assert_eq!((kind, session.passes() - before), (LmErrorKind::Stopped, looks));
+    }
+    let next = session.generate(&long, &|| false).unwrap();
+    assert!(next.usage.cached_tokens > 0, "the shared beginning is still there");
+    let (_, engine) = super::read_engine(&path, None, None, None).unwrap();
+    let alone = Session::new(Arc::new(engine)).generate(&long, &|| false).unwrap();
+    assert_eq!((next.text, next.finish), (alone.text, alone.finish), "and it is right");
 }
 
 #[tokio::test]

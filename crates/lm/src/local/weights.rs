@@ -31,7 +31,7 @@ pub enum WeightsSource {
     /// fetched once (98 MB).
     #[default]
     Auto,
-    /// A GGUF file of the `llama` architecture with a byte-level BPE tokenizer.
+    /// A GGUF file of the `llama` architecture.
     Path(PathBuf),
 }
 

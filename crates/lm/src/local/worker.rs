@@ -1,8 +1,8 @@
 //! The threads that compute, and the queue before them.
 //!
 //! Callers wait asynchronously; nothing is computed on their threads. Each worker is a thread pool of its own
-//! (`threads` wide) whose first thread takes requests from the one queue. A request whose caller has gone away
-//! before it began is dropped; one that has begun is finished.
+//! (`threads` wide) whose first thread takes requests from the one queue, first come, first served. A request whose
+//! caller has gone away is dropped before it begins, and ended at its next step after that.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -95,7 +95,9 @@ impl Queue {
 
     fn serve(&self, mut session: Session) {
         while let Some(job) = self.next() {
-            let answer = catch_unwind(AssertUnwindSafe(|| session.generate(&job.request)));
+            let answer = catch_unwind(AssertUnwindSafe(|| {
+                session.generate(&job.request, &|| job.reply.is_canceled())
+            }));
             let answer = answer.unwrap_or_else(|_| {
                 session.reset();
                 Err((LmErrorKind::Internal, "a defect in the embedded model stopped this request".into()))
@@ -122,7 +124,7 @@ mod tests {
         queue.lock().jobs.extend(jobs);
         let mut waiting = waiting.into_iter();
         drop(waiting.next());
-        assert_eq!(queue.next().map(|job| job.request.rollout), Some(1));
+        assert_eq!(queue.next().map(|job| job.request.rollout), Some(1), "first come, first served");
         queue.lock().closed = true;
         assert!(queue.next().is_none());
     }

@@ -10,6 +10,7 @@ mod hostile_server;
 mod other_providers;
 mod providers;
 mod proxy;
+mod real_server;
 mod secrets;
 mod secrets_run;
 mod services;

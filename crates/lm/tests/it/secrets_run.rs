@@ -25,13 +25,17 @@ const FOLDER: &str = "TELEPROMPT_TEST_SECRETS";
 /// Prints everything that is logged.
 struct Everything;
 
+fn tell(line: &str) {
+    std::io::Write::write_all(&mut std::io::stderr().lock(), format!("{line}\n").as_bytes()).unwrap();
+}
+
 impl log::Log for Everything {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
         true
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        eprintln!("log {} {}", record.target(), record.args());
+        tell(&format!("log {} {}", record.target(), record.args()));
     }
 
     fn flush(&self) {}
@@ -53,14 +57,14 @@ impl tracing::Subscriber for Everything {
     fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
         let mut line = Line(String::new());
         span.record(&mut line);
-        eprintln!("span {} {}", span.metadata().name(), line.0);
+        tell(&format!("span {} {}", span.metadata().name(), line.0));
         span::Id::from_u64(1)
     }
 
     fn record(&self, _: &span::Id, values: &span::Record<'_>) {
         let mut line = Line(String::new());
         values.record(&mut line);
-        eprintln!("values {}", line.0);
+        tell(&format!("values {}", line.0));
     }
 
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
@@ -68,7 +72,7 @@ impl tracing::Subscriber for Everything {
     fn event(&self, event: &tracing::Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        eprintln!("event {} {}", event.metadata().target(), line.0);
+        tell(&format!("event {} {}", event.metadata().target(), line.0));
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -143,7 +147,7 @@ async fn child() {
     let policy = policy.on_retry(|event| println!("{event:?} {}", event.error));
     for lm in lms {
         let stack = LmStack::new(lm).limit(&limiter).budget(&budget).unwrap();
-        let lm = recorder.wrap(stack.retry(policy.clone()).cache(&cache).build()).unwrap();
+        let lm = stack.retry(policy.clone()).cache(&cache).record(&recorder).unwrap().build();
         for rollout in 0..12 {
             let request: LmRequest = request().with_rollout(rollout);
             match lm.generate(&request).await {

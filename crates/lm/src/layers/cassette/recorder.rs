@@ -62,11 +62,21 @@ impl Recorder {
     /// # Errors
     /// [`CassetteError::Open`] when the file cannot be written.
     pub fn wrap(&self, lm: impl Lm + 'static) -> Result<RecordedLm, CassetteError> {
+        self.announce(&lm)?;
+        Ok(self.around(Arc::new(lm)))
+    }
+
+    /// Writes down which model answers from here on.
+    pub(in crate::layers) fn announce(&self, lm: &dyn Lm) -> Result<(), CassetteError> {
         let line = Line::Model { model: lm.model().clone(), capabilities: lm.capabilities() };
         let mut writing = self.0.tape.lock().unwrap_or_else(PoisonError::into_inner);
         append(&mut writing.file, &line)
-            .map_err(|error| CassetteError::Open { path: self.0.path.clone(), reason: error.to_string() })?;
-        Ok(RecordedLm { inner: Arc::new(lm), deck: Arc::clone(&self.0) })
+            .map_err(|error| CassetteError::Open { path: self.0.path.clone(), reason: error.to_string() })
+    }
+
+    /// `lm`, recorded, after [`Recorder::announce`].
+    pub(in crate::layers) fn around(&self, lm: Arc<dyn Lm>) -> RecordedLm {
+        RecordedLm { inner: lm, deck: Arc::clone(&self.0) }
     }
 }
 
