@@ -19,7 +19,7 @@ use teleprompt_core::{
 };
 
 use crate::error::OptimizeError;
-use crate::rows::unbound;
+use crate::rows::{caught, unbound};
 use crate::run::{Run, part};
 
 /// The demos that one training row gives: one for each predictor that its run called.
@@ -239,7 +239,7 @@ impl<'a> Teacher<'a> {
             None => self.labeled_candidate(run, row),
         };
         let cx = self.cx.clone().bound(self.program, &candidate).map_err(|error| unbound(&error))?;
-        let scored = run_row_traced(self.program, &cx, example, run.metric).await?;
+        let scored = caught(run_row_traced(self.program, &cx, example, run.metric)).await?;
         let accepted = match run.config.metric_threshold {
             Some(threshold) => scored.score.value() >= threshold,
             None => scored.score.value() > 0.0,

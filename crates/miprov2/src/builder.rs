@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use teleprompt_core::{Adapter, ChatAdapter, Lm, Observer};
 use teleprompt_propose::{GroundedProposer, Proposer};
 
@@ -14,7 +15,7 @@ use crate::caps::{Caps, TokenPrice};
 use crate::checkpoint::Place;
 use crate::config::{Auto, Budget, Clock, Config, ReferenceSearch, Teacher};
 use crate::error::{ConfigError, ConfigProblem};
-use crate::gate::StopSignal;
+use crate::gate::{Sleep, StopSignal, sleep_on_a_thread};
 use crate::optimizer::MiproV2;
 
 /// Builds a [`MiproV2`]. The names are the reference's; what is not set has the reference's default.
@@ -61,6 +62,8 @@ pub struct MiproV2Builder {
     observers: Vec<Arc<dyn Observer>>,
     stop: StopSignal,
     clock: Option<Clock>,
+    outage_waits: Vec<Duration>,
+    sleep: Sleep,
 }
 
 impl Default for MiproV2Builder {
@@ -94,6 +97,8 @@ impl Default for MiproV2Builder {
             observers: Vec::new(),
             stop: StopSignal::new(),
             clock: None,
+            outage_waits: [2, 10, 60].map(Duration::from_secs).to_vec(),
+            sleep: Arc::new(sleep_on_a_thread),
         }
     }
 }
@@ -271,6 +276,24 @@ impl MiproV2Builder {
         self
     }
 
+    /// How long is waited when a call fails as those to a provider that is away do (no connection, a time-out, a server's error,
+    /// a rate limit). The first of these times the call waits by itself and is made again. Where it fails again and no other
+    /// call was answered meanwhile, all calls pause for the next of these times, and so on; after the last, its row fails.
+    /// Default: 2, 10 and 60 seconds; none for no waiting.
+    pub fn outage_waits(mut self, waits: impl IntoIterator<Item = Duration>) -> Self {
+        self.outage_waits = waits.into_iter().collect();
+        self
+    }
+
+    /// How a pause is spent; a thread that sleeps without one, so that any executor will do. Another is for simulated time.
+    pub fn sleep(
+        mut self,
+        sleep: impl Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Self {
+        self.sleep = Arc::new(sleep);
+        self
+    }
+
     /// The clock by which times are measured and [`Caps::time`] is held: it says how long ago some fixed moment was. The
     /// system's monotonic clock without one; another is for simulated time. No result depends on it but a stop by time.
     pub fn clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
@@ -377,6 +400,8 @@ impl MiproV2Builder {
             checkpoint: self.checkpoint.map(|path| Place::new(path, self.checkpoint_overwrite)),
             observers: self.observers,
             stop: self.stop,
+            outage_waits: self.outage_waits,
+            sleep: self.sleep,
             clock: self.clock.unwrap_or_else(|| {
                 let origin = Instant::now();
                 Arc::new(move || origin.elapsed())

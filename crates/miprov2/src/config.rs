@@ -12,7 +12,7 @@ use teleprompt_propose::Proposer;
 
 use crate::caps::{Caps, TokenPrice};
 use crate::checkpoint::Place;
-use crate::gate::StopSignal;
+use crate::gate::{Sleep, StopSignal};
 
 /// The reference's presets: how many candidates, how many validation rows.
 ///
@@ -129,6 +129,8 @@ pub(crate) struct Config {
     pub(crate) observers: Vec<Arc<dyn Observer>>,
     pub(crate) stop: StopSignal,
     pub(crate) clock: Clock,
+    pub(crate) outage_waits: Vec<Duration>,
+    pub(crate) sleep: Sleep,
 }
 
 /// Says how long ago some fixed moment was.

@@ -220,7 +220,7 @@ fn failures_are_given_again_and_forgotten_when_the_run_gave_up() {
     };
     let with = |lm: Arc<dyn teleprompt_core::Lm>, path: &Path, errors| {
         let base = MiproV2::builder().task_lm(lm).num_candidates(3).num_trials(6).minibatch_size(10);
-        compile(base.checkpoint(path).max_errors(errors))
+        compile(base.checkpoint(path).max_errors(errors).outage_waits([]))
     };
     let first = with(faulty(LmErrorKind::Timeout), &path, 1000).unwrap();
     assert!(first.report.failed_rows().count() > 0);

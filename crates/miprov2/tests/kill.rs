@@ -50,7 +50,8 @@ fn model() -> Faulty<ScriptedLm> {
 fn run(lm: Arc<dyn Lm>, path: &Path) -> String {
     let task = SimTask::two_stage(8);
     let builder = MiproV2::builder().task_lm(lm).num_candidates(4).num_trials(8).minibatch_size(12);
-    let optimizer = builder.max_errors(1000).concurrency(CONCURRENCY).checkpoint(path).build().unwrap();
+    let optimizer =
+        builder.max_errors(1000).outage_waits([]).concurrency(CONCURRENCY).checkpoint(path).build().unwrap();
     let data =
         Dataset::new(task.examples(0..40)).val(task.examples(1000..1030)).test(task.examples(5000..5010));
     let mut best: Optimized = block_on(optimizer.compile(&task.program(), &data, &task.metric())).unwrap();

@@ -119,7 +119,7 @@ pub struct TrialRecord {
     pub kind: TrialKind,
     /// Which combination.
     pub choices: Choices,
-    /// The mean score in `[0, 1]`; `None` when no row counts.
+    /// The mean score in `[0, 1]`; `None` when fewer than half of the rows count.
     pub score: Option<f64>,
     /// Program runs asked for: the rows of the evaluation.
     pub requested: usize,
