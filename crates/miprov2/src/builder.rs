@@ -54,6 +54,7 @@ pub struct MiproV2Builder {
     share_known: bool,
     seed: u64,
     patience: Option<usize>,
+    prefer_shorter: Option<f64>,
     metric_name: String,
     caps: Caps,
     prices: BTreeMap<String, TokenPrice>,
@@ -89,6 +90,7 @@ impl Default for MiproV2Builder {
             share_known: true,
             seed: 9,
             patience: None,
+            prefer_shorter: None,
             metric_name: String::new(),
             caps: Caps::default(),
             prices: BTreeMap::new(),
@@ -188,6 +190,13 @@ impl MiproV2Builder {
     /// Ends the search after this many full evaluations in a row that were not better than the best (default: never).
     pub fn patience(mut self, full_evaluations: usize) -> Self {
         self.patience = Some(full_evaluations);
+        self
+    }
+
+    /// Lets the candidate with the shortest prompt win among those whose full score is at most `margin` below the best and not
+    /// below the baseline's; in `[0, 1]`, 0 for exact equals. Without it the best wins, the earliest among equals.
+    pub fn prefer_shorter(mut self, margin: f64) -> Self {
+        self.prefer_shorter = Some(margin);
         self
     }
 
@@ -353,6 +362,7 @@ impl MiproV2Builder {
         let ranges = [
             ("init_temperature", self.init_temperature, 2.0),
             ("metric_threshold", self.metric_threshold.unwrap_or(0.0), 1.0),
+            ("prefer_shorter", self.prefer_shorter.unwrap_or(0.0), 1.0),
         ];
         let outside = ranges.iter().filter(|(_, value, most)| !(0.0..=*most).contains(value));
         problems.extend(outside.map(|&(name, value, most)| ConfigProblem::OutOfRange { name, value, most }));
@@ -394,6 +404,7 @@ impl MiproV2Builder {
             share_known: self.share_known,
             seed: self.seed,
             patience: self.patience,
+            prefer_shorter: self.prefer_shorter,
             metric_name: self.metric_name,
             caps: self.caps,
             prices: self.prices,

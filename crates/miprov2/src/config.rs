@@ -122,6 +122,7 @@ pub(crate) struct Config {
     pub(crate) share_known: bool,
     pub(crate) seed: u64,
     pub(crate) patience: Option<usize>,
+    pub(crate) prefer_shorter: Option<f64>,
     pub(crate) metric_name: String,
     pub(crate) caps: Caps,
     pub(crate) prices: BTreeMap<String, TokenPrice>,
@@ -159,6 +160,8 @@ pub struct Settings {
     pub share_known: bool,
     /// Full evaluations without a better one after which the search ends.
     pub patience: Option<usize>,
+    /// How far below the best full score a shorter candidate may be to win.
+    pub prefer_shorter: Option<f64>,
     /// The seed.
     pub seed: u64,
 }
@@ -185,6 +188,7 @@ impl Config {
             max_errors: self.max_errors,
             share_known: self.share_known,
             patience: self.patience,
+            prefer_shorter: self.prefer_shorter,
             seed: self.seed,
         }
     }

@@ -197,7 +197,9 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
     }
     let report = report::make(run, plan, &space, found, demos, proposals, test);
     run.emit(&Event::Ended { line: report.to_string() });
-    Ok(Optimized { candidate, report })
+    let full = report.ranking.iter().filter(|ranked| ranked.full.is_some());
+    let candidates = full.map(|ranked| space.candidate(&ranked.choices)).collect();
+    Ok(Optimized { candidate, report, candidates })
 }
 
 /// The cap that leaves no room for the test rows, if one does.

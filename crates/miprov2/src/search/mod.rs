@@ -80,6 +80,19 @@ impl SearchSpace {
         self.predictors.iter().map(own).collect()
     }
 
+    /// Tokens of the instructions and demos of a combination over all predictors, estimated at 4 characters each.
+    pub(crate) fn prompt_tokens(&self, choices: &Choices) -> usize {
+        let chars = self.predictors.iter().zip(choices).map(|(options, choice)| {
+            let instruction = options.instructions.get(choice.instruction);
+            let instruction = instruction.map_or(0, |proposed| proposed.instruction.chars().count());
+            let demos = choice.demos.and_then(|set| options.demos.get(set)).map(|demos| demos.iter());
+            let values = demos.into_iter().flatten().flat_map(|demo| demo.fields.iter());
+            instruction
+                + values.map(|(name, value)| name.len() + value.to_string().chars().count()).sum::<usize>()
+        });
+        chars.sum::<usize>() / 4
+    }
+
     /// The candidate of a combination. A choice of 0 leaves the program's own.
     pub fn candidate(&self, choices: &Choices) -> Candidate {
         let mut candidate = Candidate::default();

@@ -49,15 +49,9 @@ pub(crate) async fn search(
     search.results.insert(0, Ok(baseline));
     search.advance();
     let ended = search.all(rows).await;
-    let floor = (space.default_choices(), search.full.first().map_or(0.0, |(_, score)| *score));
-    let best = search.full.iter().fold(
-        floor,
-        |best, (choices, score)| {
-            if *score > best.1 { (choices.clone(), *score) } else { best }
-        },
-    );
+    let choices = search.winner();
     let (row_cost, warnings) = (search.row_cost(), std::mem::take(&mut search.board.warnings));
-    Ok(Found { choices: best.0, ended, trials: search.board.into_trials(), warnings, row_cost })
+    Ok(Found { choices, ended, trials: search.board.into_trials(), warnings, row_cost })
 }
 
 /// What is found when the search cannot begin: the baseline.
@@ -146,6 +140,24 @@ impl<'a> Search<'a> {
             minibatch,
             full,
         })
+    }
+
+    /// The best full score, the earliest among equals; with `prefer_shorter` the shortest of those that are near enough to it
+    /// and not below the baseline.
+    fn winner(&self) -> Choices {
+        let baseline = self.full.first().map_or(0.0, |(_, score)| *score);
+        let floor = (self.space.default_choices(), baseline);
+        let (choices, best) =
+            self.full.iter().fold(
+                floor,
+                |best, (choices, score)| {
+                    if *score > best.1 { (choices.clone(), *score) } else { best }
+                },
+            );
+        let Some(margin) = self.run.config.prefer_shorter else { return choices };
+        let near = self.full.iter().filter(|(_, score)| *score >= (best - margin).max(baseline));
+        let shortest = near.min_by_key(|(choices, _)| self.space.prompt_tokens(choices));
+        shortest.map_or(choices, |(choices, _)| choices.clone())
     }
 
     /// Everything after the baseline.
