@@ -50,6 +50,8 @@ pub(crate) struct TracePool {
     pub(crate) gave_up: bool,
     /// Rounds of rows that had to follow one another.
     pub(crate) waves: usize,
+    /// Whether sets lack demos because no more rows may be run.
+    pub(crate) limited: bool,
 }
 
 /// What one set asks for: so many successes of the rows in this order.
@@ -60,22 +62,29 @@ pub(crate) struct Wanted {
 }
 
 impl TracePool {
-    /// Runs rows until every set has what it asks for, or has no rows left.
+    /// Runs rows until every set has what it asks for, or has no rows left, or `most` have been run.
     ///
     /// # Errors
     /// When no further call can succeed, or too many failed by the model's doing.
     ///
     /// # Cost
     /// For each set at most one teacher run a row, each row counted once over all sets.
-    pub(crate) async fn fill(run: &Run<'_>, wanted: &[Wanted]) -> Result<Self, OptimizeError> {
+    pub(crate) async fn fill(run: &Run<'_>, wanted: &[Wanted], most: usize) -> Result<Self, OptimizeError> {
         let teacher = Teacher::new(run)?;
         let mut pool = Self::default();
         loop {
             let share = if run.config.share_known { pool.accepted_share() } else { 1.0 };
-            let wave: BTreeSet<usize> = wanted.iter().flat_map(|set| pool.next_rows(set, share)).collect();
+            let mut wave: BTreeSet<usize> =
+                wanted.iter().flat_map(|set| pool.next_rows(set, share)).collect();
             if wave.is_empty() || pool.gave_up {
                 return Ok(pool);
             }
+            let room = most.saturating_sub(pool.rows.len());
+            if room == 0 {
+                pool.limited = true;
+                return Ok(pool);
+            }
+            wave = wave.into_iter().take(room).collect();
             pool.waves += 1;
             pool.run_wave(run, &teacher, wave).await?;
         }

@@ -46,6 +46,7 @@ pub struct MiproV2Builder {
     search: ReferenceSearch,
     max_bootstrapped_demos: usize,
     max_labeled_demos: usize,
+    max_teacher_runs: Option<usize>,
     metric_threshold: Option<f64>,
     init_temperature: f64,
     concurrency: usize,
@@ -82,6 +83,7 @@ impl Default for MiproV2Builder {
             search: ReferenceSearch::default(),
             max_bootstrapped_demos: 4,
             max_labeled_demos: 4,
+            max_teacher_runs: None,
             metric_threshold: None,
             init_temperature: 1.0,
             concurrency: 8,
@@ -209,6 +211,13 @@ impl MiproV2Builder {
     /// Labeled demos fill a set up to this total (default 4); 0 and 0 bootstrapped is zero-shot.
     pub fn max_labeled_demos(mut self, demos: usize) -> Self {
         self.max_labeled_demos = demos;
+        self
+    }
+
+    /// Most training rows that the teacher is run on. Without it as many as can be needed at the least and two fifths of the
+    /// search's program runs: a teacher that hardly ever succeeds must not cost more than the search that its demos are for.
+    pub fn max_teacher_runs(mut self, rows: usize) -> Self {
+        self.max_teacher_runs = Some(rows);
         self
     }
 
@@ -396,6 +405,7 @@ impl MiproV2Builder {
             search,
             max_bootstrapped_demos: self.max_bootstrapped_demos,
             max_labeled_demos: self.max_labeled_demos,
+            max_teacher_runs: self.max_teacher_runs,
             metric_threshold: self.metric_threshold,
             init_temperature: self.init_temperature,
             concurrency: self.concurrency,

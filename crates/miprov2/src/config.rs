@@ -114,6 +114,7 @@ pub(crate) struct Config {
     pub(crate) search: ReferenceSearch,
     pub(crate) max_bootstrapped_demos: usize,
     pub(crate) max_labeled_demos: usize,
+    pub(crate) max_teacher_runs: Option<usize>,
     pub(crate) metric_threshold: Option<f64>,
     pub(crate) init_temperature: f64,
     pub(crate) concurrency: usize,
@@ -150,6 +151,8 @@ pub struct Settings {
     pub max_bootstrapped_demos: usize,
     /// Labeled demos fill a set up to this total.
     pub max_labeled_demos: usize,
+    /// Most runs of the teacher, where it was set.
+    pub max_teacher_runs: Option<usize>,
     /// From which score on a run of the teacher gives a demo.
     pub metric_threshold: Option<f64>,
     /// Temperature of the proposer's calls.
@@ -183,6 +186,7 @@ impl Config {
             search: self.search,
             max_bootstrapped_demos: self.max_bootstrapped_demos,
             max_labeled_demos: self.max_labeled_demos,
+            max_teacher_runs: self.max_teacher_runs,
             metric_threshold: self.metric_threshold,
             init_temperature: self.init_temperature,
             max_errors: self.max_errors,

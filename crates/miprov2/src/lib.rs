@@ -44,9 +44,9 @@ pub use dataset::Dataset;
 pub use demo_sets::{DemoSets, DemoSource};
 pub use error::{ConfigError, ConfigProblem, OptimizeError};
 pub use gate::{StopSignal, Tally};
-pub use observe::{JsonLines, Progress};
+pub use observe::{EventLog, Progress};
 pub use optimizer::MiproV2;
-pub use plan::Plan;
+pub use plan::{Plan, Span};
 pub use report::{
     Ensemble, Models, Optimized, Process, REPORT_VERSION, Ranked, Report, Saved, Scored, TestResult,
 };

@@ -241,32 +241,8 @@ async fn learn(run: &Run<'_>, plan: &Plan) -> Result<(DemoSets, Proposals), Opti
 }
 
 fn plan(run: &Run<'_>, test_rows: usize) -> Plan {
-    let config = run.config;
-    let (predictors, val_rows) = (run.names.len(), run.val.len());
-    let trials = config.num_trials(predictors);
-    let minibatch = config.minibatch(val_rows);
-    let evaluation_runs = match minibatch {
-        None => val_rows * (trials + 1),
-        Some(size) => {
-            let promotions = reference::promotions(trials, config.search.minibatch_full_eval_steps);
-            val_rows + size * trials + promotions * val_rows
-        }
-    };
-    let no_demos = BTreeMap::new();
-    Plan {
-        train_rows: run.train.len(),
-        val_rows,
-        predictors,
-        demo_sets: if config.zero_shot() { 0 } else { config.num_demo_sets() },
-        instructions: config.num_instructions(),
-        trials,
-        minibatch,
-        bootstrap_runs: (demo_sets::least_runs(run), demo_sets::most_runs(run)),
-        proposal_calls: config.proposer.plan(&request(run, &no_demos)),
-        evaluation_runs,
-        test_runs: 2 * test_rows,
-        sent_to: sent_to(run),
-    }
+    let proposal_calls = run.config.proposer.plan(&request(run, &BTreeMap::new()));
+    Plan::of(run, test_rows, proposal_calls, sent_to(run))
 }
 
 /// The models of the run that are not on this machine, each once.

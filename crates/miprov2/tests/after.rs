@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use futures::executor::block_on;
 use teleprompt_core::{Ctx, Evaluate, Event, Example, Observer, Prediction, SavedProgram};
 use teleprompt_miprov2::{
-    Auto, Caps, Dataset, JsonLines, MiproV2, MiproV2Builder, Optimized, Process, Progress, Report,
-    TokenPrice, TrialKind,
+    Auto, Caps, Dataset, EventLog, MiproV2, MiproV2Builder, Optimized, Process, Progress, Report, TokenPrice,
+    TrialKind,
 };
 use teleprompt_testkit::{Fault, Faulty, Landscape, SimTask, When};
 
@@ -182,7 +182,7 @@ impl Write for Shared {
 fn a_run_can_be_watched() {
     let (lines, pipe, live) = (Shared::default(), Shared::default(), Shared::default());
     let observers: [Arc<dyn Observer>; 3] = [
-        Arc::new(JsonLines::new(lines.clone())),
+        Arc::new(EventLog::new(lines.clone())),
         Arc::new(Progress::to(Box::new(pipe.clone()), false)),
         Arc::new(Progress::to(Box::new(live.clone()), true)),
     ];

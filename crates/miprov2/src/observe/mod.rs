@@ -1,7 +1,7 @@
 //! Observers for every run: what happens as lines of JSON, and progress on a terminal or in a log.
 
-mod json_lines;
+mod event_log;
 mod progress;
 
-pub use json_lines::JsonLines;
+pub use event_log::EventLog;
 pub use progress::Progress;

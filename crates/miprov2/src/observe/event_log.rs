@@ -9,18 +9,18 @@ use teleprompt_core::{Event, Observer};
 ///
 /// ```
 /// use teleprompt_core::{Event, Observer};
-/// use teleprompt_miprov2::JsonLines;
-/// let log = JsonLines::new(Vec::new());
+/// use teleprompt_miprov2::EventLog;
+/// let log = EventLog::new(Vec::new());
 /// log.on_event(&Event::Warning { message: "few rows".into() });
 /// let text = String::from_utf8(log.into_inner()).unwrap();
 /// assert_eq!(text, "{\"event\":\"warning\",\"message\":\"few rows\"}\n");
 /// ```
 #[derive(Debug)]
-pub struct JsonLines<W> {
+pub struct EventLog<W> {
     state: Mutex<(W, Option<io::Error>)>,
 }
 
-impl<W: Write + Send> JsonLines<W> {
+impl<W: Write + Send> EventLog<W> {
     /// An observer that writes to `out`.
     pub fn new(out: W) -> Self {
         Self { state: Mutex::new((out, None)) }
@@ -37,7 +37,7 @@ impl<W: Write + Send> JsonLines<W> {
     }
 }
 
-impl<W: Write + Send> Observer for JsonLines<W> {
+impl<W: Write + Send> Observer for EventLog<W> {
     fn on_event(&self, event: &Event) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (out, error) = &mut *state;
