@@ -259,7 +259,9 @@ impl<'a> Teacher<'a> {
     fn labeled_candidate(&self, run: &Run<'_>, row: usize) -> Candidate {
         let shown = self.labeled.iter().filter(|&&other| other != row).take(run.config.max_labeled_demos);
         let rows: Vec<&Example> = shown.map(|&other| &run.train[other]).collect();
-        let mut candidate = Candidate::default();
+        // The student from where it starts; a program of the teacher's own as it is.
+        let own = run.config.teacher.program.is_some();
+        let mut candidate = if own { Candidate::default() } else { run.config.start.clone() };
         for named in self.program.predictors().into_iter().filter(|named| !named.frozen) {
             let demos: Vec<Demo> = rows.iter().filter_map(|row| labeled_demo(&named, row)).collect();
             if !demos.is_empty() {

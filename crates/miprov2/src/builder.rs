@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use teleprompt_core::{Adapter, ChatAdapter, Lm, Observer};
+use teleprompt_core::{Adapter, Candidate, ChatAdapter, Lm, Observer};
 use teleprompt_propose::{GroundedProposer, Proposer};
 
 use crate::caps::{Caps, TokenPrice};
@@ -37,6 +37,7 @@ pub struct MiproV2Builder {
     task_lm: Option<Arc<dyn Lm>>,
     prompt_lm: Option<Arc<dyn Lm>>,
     teacher: Teacher,
+    start: Candidate,
     adapter: Arc<dyn Adapter>,
     prompt_adapter: Option<Arc<dyn Adapter>>,
     proposer: Option<Arc<dyn Proposer>>,
@@ -74,6 +75,7 @@ impl Default for MiproV2Builder {
             task_lm: None,
             prompt_lm: None,
             teacher: Teacher::default(),
+            start: Candidate::default(),
             adapter: Arc::new(ChatAdapter),
             prompt_adapter: None,
             proposer: None,
@@ -124,6 +126,13 @@ impl MiproV2Builder {
     /// Who makes the demos; the student on the task LM without one.
     pub fn teacher(mut self, teacher: Teacher) -> Self {
         self.teacher = teacher;
+        self
+    }
+
+    /// Starts from a candidate, such as the winner of an earlier run or a loaded program's, as if it were the program's own: it is
+    /// the baseline, the first option of every choice, and what proposals are made from.
+    pub fn start(mut self, candidate: Candidate) -> Self {
+        self.start = candidate;
         self
     }
 
@@ -398,6 +407,7 @@ impl MiproV2Builder {
             prompt_lm: self.prompt_lm.unwrap_or_else(|| task_lm.clone()),
             task_lm,
             teacher: self.teacher,
+            start: self.start,
             prompt_adapter: self.prompt_adapter.unwrap_or_else(|| self.adapter.clone()),
             adapter: self.adapter,
             proposer: self.proposer.unwrap_or_else(|| Arc::new(GroundedProposer::default())),

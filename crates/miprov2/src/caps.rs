@@ -245,6 +245,12 @@ impl Purse {
         ledger.costs.insert(key, cost);
     }
 
+    /// Adds what a call of a process before this one may have used, which gave no answer.
+    pub(crate) fn add_lost(&self, most: Spent) {
+        let mut ledger = self.ledger();
+        ledger.spent = ledger.spent.plus(most);
+    }
+
     /// Notes that a part of the schedule used an answer.
     pub(crate) fn note_use(&self, part: u64, key: Digest) {
         if self.caps.counts() {

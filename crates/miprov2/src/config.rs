@@ -107,6 +107,7 @@ pub(crate) struct Config {
     pub(crate) task_lm: Arc<dyn Lm>,
     pub(crate) prompt_lm: Arc<dyn Lm>,
     pub(crate) teacher: Teacher,
+    pub(crate) start: Candidate,
     pub(crate) adapter: Arc<dyn Adapter>,
     pub(crate) prompt_adapter: Arc<dyn Adapter>,
     pub(crate) proposer: Arc<dyn Proposer>,

@@ -100,7 +100,8 @@ pub(crate) async fn make(run: &Run<'_>) -> Result<DemoSets, OptimizeError> {
         )));
     }
     for named in run.predictors() {
-        let own: Arc<[Demo]> = named.predictor.params().demos.clone().unwrap_or_default();
+        let start = run.config.start.get(named.name.as_str()).cloned().unwrap_or_default();
+        let own: Arc<[Demo]> = start.or(named.predictor.params()).demos.unwrap_or_default();
         let sets = recipes.iter().enumerate().map(|(index, recipe)| match recipe {
             Recipe::Own => own.iter().map(|demo| (None, demo.clone())).collect(),
             Recipe::Labeled => labeled(run, &named, index, &[], run.config.max_labeled_demos),

@@ -129,6 +129,7 @@ impl Shared {
         for (key, paid) in &known.paid {
             purse.add_known(*key, *paid);
         }
+        known.lost.values().flatten().for_each(|most| purse.add_lost(*most));
         Self {
             limit: Limit::new(concurrency),
             stop,
@@ -304,6 +305,9 @@ impl Gate {
                 return Err(refusal);
             }
         };
+        if shared.purse.counts() {
+            self.keep(&Record::Begun { key, most: reserved.most() })?;
+        }
         let flight = Flight::begin(shared);
         let answer = self.inner.generate(request).await;
         flight.end(answer.is_err());

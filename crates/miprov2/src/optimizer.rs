@@ -127,7 +127,7 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
     let baseline = async {
         let all: Vec<usize> = (0..run.val.len()).collect();
         run.begin(Stage::Search, plan.evaluation_runs as u64);
-        let results = rows.run(part::SEARCH, &Candidate::default(), &all).await;
+        let results = rows.run(part::SEARCH, &run.config.start, &all).await;
         if let Err(error) = &results {
             run.halt(&error.to_string());
         }
@@ -162,7 +162,8 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
         readable(&demos, results)?;
     }
     let candidate_demos = demos.for_candidates.then_some(&demos.sets);
-    let space = SearchSpace::new(&run.names, proposals.instructions.clone(), candidate_demos);
+    let space =
+        SearchSpace::new(&run.names, proposals.instructions.clone(), candidate_demos, &run.config.start);
     let mut found = match (baseline, stopped) {
         (Some(results), None) => reference::search(run, &space, &rows, results).await?,
         (Some(results), Some(reason)) => {
@@ -330,6 +331,7 @@ fn request<'a>(
         .with_num_candidates(run.config.num_instructions())
         .with_seed(run.config.seed)
         .with_temperature(run.config.init_temperature)
+        .with_start(&run.config.start)
 }
 
 /// Refuses to search where nothing that the model wrote could be read: neither the teacher's answers nor the program's.
@@ -356,7 +358,7 @@ async fn test(
     run.begin(Stage::Test, 2 * rows.len() as u64);
     let store = Rows::new(run, Stage::Test, rows);
     let all: Vec<usize> = (0..rows.len()).collect();
-    let baseline = Candidate::default();
+    let baseline = run.config.start.clone();
     // Joined to the end, also when one fails: calls in flight are paid for.
     let (before, after) = if *winner == baseline {
         let before = store.run(part::TEST, &baseline, &all).await;

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use teleprompt_core::lm::{LmError, LmErrorKind};
 use teleprompt_core::{
-    CallCounts, CallRole, Ctx, Event, Example, METADATA, Meter, Metric, NamedPredictor, PredictorName,
-    Program, Stage,
+    Bindings, CallCounts, CallRole, Ctx, Event, Example, METADATA, Meter, Metric, NamedPredictor,
+    PredictorName, Program, Stage,
 };
 
 use crate::caps::Purse;
@@ -87,6 +87,7 @@ impl<'a> Run<'a> {
         if names.iter().any(|name| name.as_str() == METADATA) {
             return Err(OptimizeError::Reserved { name: METADATA });
         }
+        Bindings::bind(program, &config.start)?;
         Ok(Self {
             shared: shared(config, None, Known::default()),
             rows: Limit::new(config.concurrency),

@@ -210,3 +210,25 @@ fn a_run_can_be_watched() {
     assert!(text(&live).contains("\rdemos 0/100"));
     assert!(text(&live).ends_with(&format!("{}\n", best.report.to_string().lines().last().unwrap())));
 }
+
+#[test]
+fn an_optimized_program_is_optimized_further() {
+    let first = compile(builder());
+    let program = task().program();
+    let loaded = SavedProgram::new(&program, &first.candidate).candidate(&program).unwrap();
+    let second = compile(builder().start(loaded.clone()).seed(3));
+    // It begins where the first ended, and every predictor's first options are those of the start.
+    assert_eq!(second.report.baseline.score, first.report.winner.score);
+    assert!(second.report.winner.score >= first.report.winner.score);
+    for (predictor, instructions) in &second.report.instructions {
+        let start = loaded.get(predictor).unwrap();
+        assert_eq!(Some(&instructions[0].instruction), start.instruction.as_ref());
+    }
+    let rows = task().examples(1000..1100);
+    assert_eq!(second.report.winner.score, Some(task().exact_score(&second.candidate, &rows)));
+    let unknown = teleprompt_core::Candidate::default().with_instruction("elsewhere", "Do it.");
+    let data = Dataset::new(task().examples(0..100));
+    let error =
+        block_on(builder().start(unknown).build().unwrap().compile(&program, &data, &task().metric()));
+    assert!(error.unwrap_err().to_string().contains("no predictor `elsewhere`"));
+}

@@ -3,8 +3,6 @@
 //! `tests/golden/dspy.json` is what DSPy did, written by `xtask/golden/miprov2.py`; the scripted answers are the same here. How a
 //! candidate is promoted is compared in the search's own tests.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking too")]
-
 use std::sync::Arc;
 
 use futures::executor::block_on;

@@ -41,6 +41,8 @@ pub type Choices = Vec<Choice>;
 pub struct SearchSpace {
     /// In the program's order.
     pub predictors: Vec<Options>,
+    /// What a choice of 0 gives; the default leaves the program's own.
+    pub start: Candidate,
 }
 
 /// The options of one predictor.
@@ -61,13 +63,14 @@ impl SearchSpace {
         names: &[PredictorName],
         mut instructions: BTreeMap<PredictorName, Vec<ProposedInstruction>>,
         demos: Option<&BTreeMap<PredictorName, Vec<Arc<[Demo]>>>>,
+        start: &Candidate,
     ) -> Self {
         let options = names.iter().map(|name| Options {
             predictor: name.clone(),
             instructions: instructions.remove(name).unwrap_or_default(),
             demos: demos.and_then(|sets| sets.get(name)).cloned().unwrap_or_default(),
         });
-        Self { predictors: options.collect() }
+        Self { predictors: options.collect(), start: start.clone() }
     }
 
     /// The combination that leaves the program as it is.
@@ -93,9 +96,9 @@ impl SearchSpace {
         chars.sum::<usize>() / 4
     }
 
-    /// The candidate of a combination. A choice of 0 leaves the program's own.
+    /// The candidate of a combination. A choice of 0 is that of the start.
     pub fn candidate(&self, choices: &Choices) -> Candidate {
-        let mut candidate = Candidate::default();
+        let mut candidate = self.start.clone();
         for (options, choice) in self.predictors.iter().zip(choices) {
             let instruction = (choice.instruction > 0).then(|| options.instructions.get(choice.instruction));
             let demos = choice.demos.filter(|&set| set > 0).map(|set| options.demos.get(set));
@@ -103,6 +106,8 @@ impl SearchSpace {
                 instruction: instruction.flatten().map(|proposed| proposed.instruction.clone()),
                 demos: demos.flatten().cloned(),
             };
+            let start = self.start.get(options.predictor.as_str()).cloned().unwrap_or_default();
+            let params = params.or(&start);
             if params != PredictorParams::default() {
                 candidate.set(options.predictor.clone(), params);
             }
