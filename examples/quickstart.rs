@@ -17,8 +17,8 @@ use clap::Parser;
 use teleprompt::data::jsonl;
 use teleprompt::prelude::*;
 use teleprompt::propose::GroundedProposer;
-use teleprompt::{PairedDifference, Report};
-use teleprompt_examples::{ModelArgs, Progress};
+use teleprompt::{PairedDifference, Progress, Report};
+use teleprompt_examples::ModelArgs;
 
 /// Say which kind of answer the question wants.
 #[derive(Signature)]
@@ -163,7 +163,7 @@ async fn run(mut args: Args) -> Result<(), Box<dyn StdError>> {
         .minibatch_size(args.minibatch_size)
         .concurrency(args.concurrency)
         .seed(args.seed)
-        .observer(Arc::new(Progress::default()))
+        .observer(Arc::new(Progress::stderr()))
         .stop(stop);
     let optimizer = match args.auto {
         Some(auto) => builder.auto(auto),

@@ -12,10 +12,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use teleprompt::Caps;
 use teleprompt::data::jsonl;
 use teleprompt::prelude::*;
-use teleprompt_examples::{ModelArgs, Progress};
+use teleprompt::{Caps, Progress};
+use teleprompt_examples::ModelArgs;
 
 /// Say in a few plain words what the customer wants.
 #[derive(Signature)]
@@ -121,7 +121,7 @@ async fn run(args: Args) -> Result<(), Box<dyn StdError>> {
         .caps(Caps::default().calls(args.max_calls))
         .checkpoint(&args.checkpoint)
         .checkpoint_overwrite(args.overwrite)
-        .observer(Arc::new(Progress::default()))
+        .observer(Arc::new(Progress::stderr()))
         .build()?;
     let desk = Desk { gist: Predict::new(), route: Predict::new() };
     if args.plan {

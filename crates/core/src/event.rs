@@ -57,6 +57,18 @@ pub enum Event {
         /// Answers that need not be asked for again.
         answers: u64,
     },
+    /// The provider of a model is away: no call begins for a while, then those that failed are made again.
+    Paused {
+        /// For how long.
+        seconds: f64,
+        /// The failure.
+        message: String,
+    },
+    /// A cap stands in the way of the next call: the run ends with the best program so far.
+    CapReached {
+        /// Which cap.
+        reason: String,
+    },
     /// A program run failed.
     RowFailed {
         /// In which stage.

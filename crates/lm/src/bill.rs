@@ -137,7 +137,8 @@ mod tests {
             cached_tokens: 0,
             reasoning_tokens: 60_000,
         };
-        let counts = CallCounts { requests: 12, cached: 2, failed: 1, unmetered, usage, ..CallCounts::default() };
+        let counts =
+            CallCounts { requests: 12, cached: 2, failed: 1, unmetered, usage, ..CallCounts::default() };
         ModelCalls { role, model: ModelId::new(model), counts }
     }
 

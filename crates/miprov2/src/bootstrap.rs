@@ -19,7 +19,7 @@ use teleprompt_core::{
 };
 
 use crate::error::OptimizeError;
-use crate::rows::unbound;
+use crate::rows::{caught, unbound};
 use crate::run::{Run, part};
 
 /// The demos that one training row gives: one for each predictor that its run called.
@@ -50,6 +50,8 @@ pub(crate) struct TracePool {
     pub(crate) gave_up: bool,
     /// Rounds of rows that had to follow one another.
     pub(crate) waves: usize,
+    /// Whether sets lack demos because no more rows may be run.
+    pub(crate) limited: bool,
 }
 
 /// What one set asks for: so many successes of the rows in this order.
@@ -60,22 +62,29 @@ pub(crate) struct Wanted {
 }
 
 impl TracePool {
-    /// Runs rows until every set has what it asks for, or has no rows left.
+    /// Runs rows until every set has what it asks for, or has no rows left, or `most` have been run.
     ///
     /// # Errors
     /// When no further call can succeed, or too many failed by the model's doing.
     ///
     /// # Cost
     /// For each set at most one teacher run a row, each row counted once over all sets.
-    pub(crate) async fn fill(run: &Run<'_>, wanted: &[Wanted]) -> Result<Self, OptimizeError> {
+    pub(crate) async fn fill(run: &Run<'_>, wanted: &[Wanted], most: usize) -> Result<Self, OptimizeError> {
         let teacher = Teacher::new(run)?;
         let mut pool = Self::default();
         loop {
             let share = if run.config.share_known { pool.accepted_share() } else { 1.0 };
-            let wave: BTreeSet<usize> = wanted.iter().flat_map(|set| pool.next_rows(set, share)).collect();
+            let mut wave: BTreeSet<usize> =
+                wanted.iter().flat_map(|set| pool.next_rows(set, share)).collect();
             if wave.is_empty() || pool.gave_up {
                 return Ok(pool);
             }
+            let room = most.saturating_sub(pool.rows.len());
+            if room == 0 {
+                pool.limited = true;
+                return Ok(pool);
+            }
+            wave = wave.into_iter().take(room).collect();
             pool.waves += 1;
             pool.run_wave(run, &teacher, wave).await?;
         }
@@ -239,7 +248,7 @@ impl<'a> Teacher<'a> {
             None => self.labeled_candidate(run, row),
         };
         let cx = self.cx.clone().bound(self.program, &candidate).map_err(|error| unbound(&error))?;
-        let scored = run_row_traced(self.program, &cx, example, run.metric).await?;
+        let scored = caught(run_row_traced(self.program, &cx, example, run.metric)).await?;
         let accepted = match run.config.metric_threshold {
             Some(threshold) => scored.score.value() >= threshold,
             None => scored.score.value() > 0.0,
@@ -250,7 +259,9 @@ impl<'a> Teacher<'a> {
     fn labeled_candidate(&self, run: &Run<'_>, row: usize) -> Candidate {
         let shown = self.labeled.iter().filter(|&&other| other != row).take(run.config.max_labeled_demos);
         let rows: Vec<&Example> = shown.map(|&other| &run.train[other]).collect();
-        let mut candidate = Candidate::default();
+        // The student from where it starts; a program of the teacher's own as it is.
+        let own = run.config.teacher.program.is_some();
+        let mut candidate = if own { Candidate::default() } else { run.config.start.clone() };
         for named in self.program.predictors().into_iter().filter(|named| !named.frozen) {
             let demos: Vec<Demo> = rows.iter().filter_map(|row| labeled_demo(&named, row)).collect();
             if !demos.is_empty() {

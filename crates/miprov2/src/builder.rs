@@ -7,14 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use teleprompt_core::{Adapter, ChatAdapter, Lm, Observer};
+use futures::future::BoxFuture;
+use teleprompt_core::{Adapter, Candidate, ChatAdapter, Lm, Observer};
 use teleprompt_propose::{GroundedProposer, Proposer};
 
 use crate::caps::{Caps, TokenPrice};
 use crate::checkpoint::Place;
 use crate::config::{Auto, Budget, Clock, Config, ReferenceSearch, Teacher};
 use crate::error::{ConfigError, ConfigProblem};
-use crate::gate::StopSignal;
+use crate::gate::{Sleep, StopSignal, sleep_on_a_thread};
 use crate::optimizer::MiproV2;
 
 /// Builds a [`MiproV2`]. The names are the reference's; what is not set has the reference's default.
@@ -36,6 +37,7 @@ pub struct MiproV2Builder {
     task_lm: Option<Arc<dyn Lm>>,
     prompt_lm: Option<Arc<dyn Lm>>,
     teacher: Teacher,
+    start: Candidate,
     adapter: Arc<dyn Adapter>,
     prompt_adapter: Option<Arc<dyn Adapter>>,
     proposer: Option<Arc<dyn Proposer>>,
@@ -45,6 +47,7 @@ pub struct MiproV2Builder {
     search: ReferenceSearch,
     max_bootstrapped_demos: usize,
     max_labeled_demos: usize,
+    max_teacher_runs: Option<usize>,
     metric_threshold: Option<f64>,
     init_temperature: f64,
     concurrency: usize,
@@ -53,6 +56,7 @@ pub struct MiproV2Builder {
     share_known: bool,
     seed: u64,
     patience: Option<usize>,
+    prefer_shorter: Option<f64>,
     metric_name: String,
     caps: Caps,
     prices: BTreeMap<String, TokenPrice>,
@@ -61,6 +65,8 @@ pub struct MiproV2Builder {
     observers: Vec<Arc<dyn Observer>>,
     stop: StopSignal,
     clock: Option<Clock>,
+    outage_waits: Vec<Duration>,
+    sleep: Sleep,
 }
 
 impl Default for MiproV2Builder {
@@ -69,6 +75,7 @@ impl Default for MiproV2Builder {
             task_lm: None,
             prompt_lm: None,
             teacher: Teacher::default(),
+            start: Candidate::default(),
             adapter: Arc::new(ChatAdapter),
             prompt_adapter: None,
             proposer: None,
@@ -78,6 +85,7 @@ impl Default for MiproV2Builder {
             search: ReferenceSearch::default(),
             max_bootstrapped_demos: 4,
             max_labeled_demos: 4,
+            max_teacher_runs: None,
             metric_threshold: None,
             init_temperature: 1.0,
             concurrency: 8,
@@ -86,6 +94,7 @@ impl Default for MiproV2Builder {
             share_known: true,
             seed: 9,
             patience: None,
+            prefer_shorter: None,
             metric_name: String::new(),
             caps: Caps::default(),
             prices: BTreeMap::new(),
@@ -94,6 +103,8 @@ impl Default for MiproV2Builder {
             observers: Vec::new(),
             stop: StopSignal::new(),
             clock: None,
+            outage_waits: [2, 10, 60].map(Duration::from_secs).to_vec(),
+            sleep: Arc::new(sleep_on_a_thread),
         }
     }
 }
@@ -115,6 +126,13 @@ impl MiproV2Builder {
     /// Who makes the demos; the student on the task LM without one.
     pub fn teacher(mut self, teacher: Teacher) -> Self {
         self.teacher = teacher;
+        self
+    }
+
+    /// Starts from a candidate, such as the winner of an earlier run or a loaded program's, as if it were the program's own: it is
+    /// the baseline, the first option of every choice, and what proposals are made from.
+    pub fn start(mut self, candidate: Candidate) -> Self {
+        self.start = candidate;
         self
     }
 
@@ -186,6 +204,13 @@ impl MiproV2Builder {
         self
     }
 
+    /// Lets the candidate with the shortest prompt win among those whose full score is at most `margin` below the best and not
+    /// below the baseline's; in `[0, 1]`, 0 for exact equals. Without it the best wins, the earliest among equals.
+    pub fn prefer_shorter(mut self, margin: f64) -> Self {
+        self.prefer_shorter = Some(margin);
+        self
+    }
+
     /// Most bootstrapped demos in a set (default 4); 0 for labeled demos only.
     pub fn max_bootstrapped_demos(mut self, demos: usize) -> Self {
         self.max_bootstrapped_demos = demos;
@@ -195,6 +220,13 @@ impl MiproV2Builder {
     /// Labeled demos fill a set up to this total (default 4); 0 and 0 bootstrapped is zero-shot.
     pub fn max_labeled_demos(mut self, demos: usize) -> Self {
         self.max_labeled_demos = demos;
+        self
+    }
+
+    /// Most training rows that the teacher is run on. Without it as many as can be needed at the least and two fifths of the
+    /// search's program runs: a teacher that hardly ever succeeds must not cost more than the search that its demos are for.
+    pub fn max_teacher_runs(mut self, rows: usize) -> Self {
+        self.max_teacher_runs = Some(rows);
         self
     }
 
@@ -271,6 +303,24 @@ impl MiproV2Builder {
         self
     }
 
+    /// How long is waited when a call fails as those to a provider that is away do (no connection, a time-out, a server's error,
+    /// a rate limit). The first of these times the call waits by itself and is made again. Where it fails again and no other
+    /// call was answered meanwhile, all calls pause for the next of these times, and so on; after the last, its row fails.
+    /// Default: 2, 10 and 60 seconds; none for no waiting.
+    pub fn outage_waits(mut self, waits: impl IntoIterator<Item = Duration>) -> Self {
+        self.outage_waits = waits.into_iter().collect();
+        self
+    }
+
+    /// How a pause is spent; a thread that sleeps without one, so that any executor will do. Another is for simulated time.
+    pub fn sleep(
+        mut self,
+        sleep: impl Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Self {
+        self.sleep = Arc::new(sleep);
+        self
+    }
+
     /// The clock by which times are measured and [`Caps::time`] is held: it says how long ago some fixed moment was. The
     /// system's monotonic clock without one; another is for simulated time. No result depends on it but a stop by time.
     pub fn clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
@@ -330,6 +380,7 @@ impl MiproV2Builder {
         let ranges = [
             ("init_temperature", self.init_temperature, 2.0),
             ("metric_threshold", self.metric_threshold.unwrap_or(0.0), 1.0),
+            ("prefer_shorter", self.prefer_shorter.unwrap_or(0.0), 1.0),
         ];
         let outside = ranges.iter().filter(|(_, value, most)| !(0.0..=*most).contains(value));
         problems.extend(outside.map(|&(name, value, most)| ConfigProblem::OutOfRange { name, value, most }));
@@ -356,6 +407,7 @@ impl MiproV2Builder {
             prompt_lm: self.prompt_lm.unwrap_or_else(|| task_lm.clone()),
             task_lm,
             teacher: self.teacher,
+            start: self.start,
             prompt_adapter: self.prompt_adapter.unwrap_or_else(|| self.adapter.clone()),
             adapter: self.adapter,
             proposer: self.proposer.unwrap_or_else(|| Arc::new(GroundedProposer::default())),
@@ -363,6 +415,7 @@ impl MiproV2Builder {
             search,
             max_bootstrapped_demos: self.max_bootstrapped_demos,
             max_labeled_demos: self.max_labeled_demos,
+            max_teacher_runs: self.max_teacher_runs,
             metric_threshold: self.metric_threshold,
             init_temperature: self.init_temperature,
             concurrency: self.concurrency,
@@ -371,12 +424,15 @@ impl MiproV2Builder {
             share_known: self.share_known,
             seed: self.seed,
             patience: self.patience,
+            prefer_shorter: self.prefer_shorter,
             metric_name: self.metric_name,
             caps: self.caps,
             prices: self.prices,
             checkpoint: self.checkpoint.map(|path| Place::new(path, self.checkpoint_overwrite)),
             observers: self.observers,
             stop: self.stop,
+            outage_waits: self.outage_waits,
+            sleep: self.sleep,
             clock: self.clock.unwrap_or_else(|| {
                 let origin = Instant::now();
                 Arc::new(move || origin.elapsed())

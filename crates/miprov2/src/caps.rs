@@ -98,14 +98,18 @@ impl TokenPrice {
         Self { input, output, cached_input: None }
     }
 
-    /// What this usage costs, in billionths of a USD.
-    fn nanos(&self, usage: &Usage) -> u64 {
+    /// What this usage costs, in USD.
+    pub fn usd(&self, usage: &Usage) -> f64 {
         let cached = usage.cached_tokens.min(usage.input_tokens);
-        let dollars = (usage.input_tokens - cached) as f64 * self.input
+        let micros = (usage.input_tokens - cached) as f64 * self.input
             + cached as f64 * self.cached_input.unwrap_or(self.input)
             + usage.output_tokens as f64 * self.output;
-        // USD a million tokens is a thousand billionths a token. Rounded up: a cap is not to be passed by rounding.
-        (dollars * 1e3).ceil() as u64
+        micros / 1e6
+    }
+
+    /// The same in billionths of a USD, rounded up: a cap is not to be passed by rounding.
+    fn nanos(&self, usage: &Usage) -> u64 {
+        (self.usd(usage) * 1e9).ceil() as u64
     }
 
     pub(crate) fn is_valid(&self) -> bool {
@@ -239,6 +243,12 @@ impl Purse {
         let mut ledger = self.ledger();
         ledger.spent = ledger.spent.plus(cost);
         ledger.costs.insert(key, cost);
+    }
+
+    /// Adds what a call of a process before this one may have used, which gave no answer.
+    pub(crate) fn add_lost(&self, most: Spent) {
+        let mut ledger = self.ledger();
+        ledger.spent = ledger.spent.plus(most);
     }
 
     /// Notes that a part of the schedule used an answer.

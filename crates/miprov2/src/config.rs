@@ -12,7 +12,7 @@ use teleprompt_propose::Proposer;
 
 use crate::caps::{Caps, TokenPrice};
 use crate::checkpoint::Place;
-use crate::gate::StopSignal;
+use crate::gate::{Sleep, StopSignal};
 
 /// The reference's presets: how many candidates, how many validation rows.
 ///
@@ -107,6 +107,7 @@ pub(crate) struct Config {
     pub(crate) task_lm: Arc<dyn Lm>,
     pub(crate) prompt_lm: Arc<dyn Lm>,
     pub(crate) teacher: Teacher,
+    pub(crate) start: Candidate,
     pub(crate) adapter: Arc<dyn Adapter>,
     pub(crate) prompt_adapter: Arc<dyn Adapter>,
     pub(crate) proposer: Arc<dyn Proposer>,
@@ -114,6 +115,7 @@ pub(crate) struct Config {
     pub(crate) search: ReferenceSearch,
     pub(crate) max_bootstrapped_demos: usize,
     pub(crate) max_labeled_demos: usize,
+    pub(crate) max_teacher_runs: Option<usize>,
     pub(crate) metric_threshold: Option<f64>,
     pub(crate) init_temperature: f64,
     pub(crate) concurrency: usize,
@@ -122,6 +124,7 @@ pub(crate) struct Config {
     pub(crate) share_known: bool,
     pub(crate) seed: u64,
     pub(crate) patience: Option<usize>,
+    pub(crate) prefer_shorter: Option<f64>,
     pub(crate) metric_name: String,
     pub(crate) caps: Caps,
     pub(crate) prices: BTreeMap<String, TokenPrice>,
@@ -129,6 +132,8 @@ pub(crate) struct Config {
     pub(crate) observers: Vec<Arc<dyn Observer>>,
     pub(crate) stop: StopSignal,
     pub(crate) clock: Clock,
+    pub(crate) outage_waits: Vec<Duration>,
+    pub(crate) sleep: Sleep,
 }
 
 /// Says how long ago some fixed moment was.
@@ -147,6 +152,8 @@ pub struct Settings {
     pub max_bootstrapped_demos: usize,
     /// Labeled demos fill a set up to this total.
     pub max_labeled_demos: usize,
+    /// Most runs of the teacher, where it was set.
+    pub max_teacher_runs: Option<usize>,
     /// From which score on a run of the teacher gives a demo.
     pub metric_threshold: Option<f64>,
     /// Temperature of the proposer's calls.
@@ -157,6 +164,8 @@ pub struct Settings {
     pub share_known: bool,
     /// Full evaluations without a better one after which the search ends.
     pub patience: Option<usize>,
+    /// How far below the best full score a shorter candidate may be to win.
+    pub prefer_shorter: Option<f64>,
     /// The seed.
     pub seed: u64,
 }
@@ -178,11 +187,13 @@ impl Config {
             search: self.search,
             max_bootstrapped_demos: self.max_bootstrapped_demos,
             max_labeled_demos: self.max_labeled_demos,
+            max_teacher_runs: self.max_teacher_runs,
             metric_threshold: self.metric_threshold,
             init_temperature: self.init_temperature,
             max_errors: self.max_errors,
             share_known: self.share_known,
             patience: self.patience,
+            prefer_shorter: self.prefer_shorter,
             seed: self.seed,
         }
     }

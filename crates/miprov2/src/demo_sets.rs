@@ -77,9 +77,10 @@ pub(crate) async fn make(run: &Run<'_>) -> Result<DemoSets, OptimizeError> {
     // One pool for all sets, so that no row is run twice; or one for each, as the reference has it.
     let portions: Vec<&[Wanted]> =
         if run.config.share_known { vec![&wanted] } else { wanted.chunks(1).collect() };
+    let most = most_runs(run);
     let mut pools = Vec::with_capacity(portions.len());
     for portion in portions {
-        pools.push(TracePool::fill(run, portion).await?);
+        pools.push(TracePool::fill(run, portion, most).await?);
     }
     let pool_of = |set: usize| pools.get(set).or(pools.first());
     let mut made = DemoSets { for_candidates: !run.config.zero_shot(), ..DemoSets::default() };
@@ -93,8 +94,14 @@ pub(crate) async fn make(run: &Run<'_>) -> Result<DemoSets, OptimizeError> {
             first.unwrap_or_default()
         )));
     }
+    if pools.iter().any(|pool| pool.limited) {
+        made.warnings.push(run.warn(format!(
+            "the teacher was run on {most} rows and no more (max_teacher_runs): some demo sets have fewer bootstrapped demos"
+        )));
+    }
     for named in run.predictors() {
-        let own: Arc<[Demo]> = named.predictor.params().demos.clone().unwrap_or_default();
+        let start = run.config.start.get(named.name.as_str()).cloned().unwrap_or_default();
+        let own: Arc<[Demo]> = start.or(named.predictor.params()).demos.unwrap_or_default();
         let sets = recipes.iter().enumerate().map(|(index, recipe)| match recipe {
             Recipe::Own => own.iter().map(|demo| (None, demo.clone())).collect(),
             Recipe::Labeled => labeled(run, &named, index, &[], run.config.max_labeled_demos),
@@ -127,10 +134,23 @@ pub(crate) async fn make(run: &Run<'_>) -> Result<DemoSets, OptimizeError> {
     Ok(made)
 }
 
-/// Most teacher runs that making the sets can take.
+/// Most teacher runs that making the sets can take: what the configuration allows, or every row.
+///
+/// Without a limit of the user's it is the fewest runs, and two fifths of what the search will run: a teacher that hardly ever
+/// succeeds must not cost more than the search that its demos are for.
 pub(crate) fn most_runs(run: &Run<'_>) -> usize {
-    let bootstraps = recipes(run).iter().any(|recipe| matches!(recipe, Recipe::Bootstrapped(_)));
-    if bootstraps { run.train.len() } else { 0 }
+    let config = run.config;
+    let sets = recipes(run).iter().filter(|recipe| matches!(recipe, Recipe::Bootstrapped(_))).count();
+    if sets == 0 {
+        return 0;
+    }
+    if !config.share_known {
+        return sets * run.train.len();
+    }
+    let (val, trials) = (run.val.len(), config.num_trials(run.names.len()));
+    let search = val + trials * config.minibatch(val).unwrap_or(val);
+    let limit = config.max_teacher_runs.unwrap_or_else(|| least_runs(run) + search * 2 / 5);
+    limit.min(run.train.len())
 }
 
 /// Fewest teacher runs: every row succeeds, and the sets share as many rows as they can.

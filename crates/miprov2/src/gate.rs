@@ -9,14 +9,15 @@
 //! kept before it is used.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use teleprompt_core::lm::{Capabilities, LmError, LmErrorKind, LmRequest, LmResponse, ModelId, Usage};
-use teleprompt_core::{CallRole, Lm};
+use teleprompt_core::{CallRole, Event, Lm, Observer};
 
 use crate::caps::{Purse, Spent};
 use crate::checkpoint::{FailureKind, Journal, Known, Outcome, Record};
@@ -61,6 +62,39 @@ pub(crate) struct Shared {
     /// Whether answers are shared between the parts of the schedule.
     share: bool,
     tally: Mutex<Tally>,
+    outage: Outage,
+    observers: Vec<Arc<dyn Observer>>,
+}
+
+/// Waits for so long.
+pub(crate) type Sleep = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// What the gate does when the models' provider is away: nothing begins for a while, then the calls that failed are made again.
+pub(crate) struct Outage {
+    /// How long, for each time that a call fails.
+    waits: Vec<Duration>,
+    sleep: Sleep,
+    /// Held during a pause; the number of pauses so far.
+    pauses: tokio::sync::Mutex<u64>,
+    answered: AtomicU64,
+}
+
+impl Outage {
+    pub(crate) fn new(waits: Vec<Duration>, sleep: Sleep) -> Self {
+        let (pauses, answered) = Default::default();
+        Self { waits, sleep, pauses, answered }
+    }
+}
+
+/// Sleeping on a thread: on any executor, and rare enough for it.
+pub(crate) fn sleep_on_a_thread(time: Duration) -> BoxFuture<'static, ()> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        std::thread::sleep(time);
+        // Who has gone away needs no waking.
+        let _ = sender.send(());
+    });
+    receiver.map(|_| ()).boxed()
 }
 
 /// What this process did for its run. Unlike everything else in a report it depends on timing and on what was known before.
@@ -89,10 +123,13 @@ impl Shared {
         purse: Purse,
         (journal, known): (Option<Journal>, Known),
         share: bool,
+        outage: Outage,
+        observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
         for (key, paid) in &known.paid {
             purse.add_known(*key, *paid);
         }
+        known.lost.values().flatten().for_each(|most| purse.add_lost(*most));
         Self {
             limit: Limit::new(concurrency),
             stop,
@@ -103,12 +140,53 @@ impl Shared {
             journal,
             share,
             tally: Mutex::default(),
+            outage,
+            observers,
         }
     }
 
     /// No further call begins; each gets this error. The first reason stands.
     pub(crate) fn halt(&self, error: LmError) {
         self.halted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    fn emit(&self, event: &Event) {
+        for observer in &self.observers {
+            observer.on_event(event);
+        }
+    }
+
+    /// Waits after a call has failed as those to a provider that is away do: by itself the first time; then, where no other call
+    /// was answered while it was made again, with all calls. Gives whether the call should be made again.
+    async fn pause(&self, error: &LmError, times: usize, answered: u64, pauses: u64) -> bool {
+        let Some(wait) = self.outage.waits.get(times) else { return false };
+        if !error.is_retryable() {
+            return false;
+        }
+        if times == 0 {
+            self.wait(*wait).await;
+            return true;
+        }
+        if self.outage.answered.load(Ordering::SeqCst) != answered {
+            return false;
+        }
+        let mut paused = self.outage.pauses.lock().await;
+        // Where the number has changed, another call has waited for both.
+        if *paused == pauses {
+            *paused += 1;
+            self.emit(&Event::Paused { seconds: wait.as_secs_f64(), message: error.to_string() });
+            self.wait(*wait).await;
+        }
+        true
+    }
+
+    async fn wait(&self, time: Duration) {
+        let mut left = time;
+        while !left.is_zero() && !self.stop.is_stopped() {
+            let slice = left.min(Duration::from_secs(1));
+            (self.outage.sleep)(slice).await;
+            left -= slice;
+        }
     }
 
     /// What this process did so far.
@@ -181,49 +259,74 @@ impl Gate {
         Ok(answer)
     }
 
-    /// One call of the model; its answer is kept before it is given.
+    /// One call of the model, or several where its provider is away; the answer is kept before it is given.
     async fn ask(&self, request: &LmRequest, key: Digest) -> Result<LmResponse, LmError> {
+        let _permit = self.shared.limit.acquire(self.part).await;
+        let outage = &self.shared.outage;
+        let mut times = 0;
+        loop {
+            let pauses = *outage.pauses.lock().await;
+            let answered = outage.answered.load(Ordering::SeqCst);
+            let error = match self.attempt(request, key).await {
+                Ok(answer) => {
+                    outage.answered.fetch_add(1, Ordering::SeqCst);
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            if self.shared.pause(&error, times, answered, pauses).await {
+                times += 1;
+                continue;
+            }
+            if let Some(kind) = FailureKind::of(&error.kind) {
+                let detail = error.detail.clone();
+                self.keep(&Record::Failed { key, role: self.role, kind, detail })?;
+            }
+            if error.is_fatal() && !error.is_stopped() {
+                self.shared.halt(error.clone());
+            }
+            return Err(error);
+        }
+    }
+
+    async fn attempt(&self, request: &LmRequest, key: Digest) -> Result<LmResponse, LmError> {
         let shared = &*self.shared;
         let model = self.model();
-        let _permit = shared.limit.acquire(self.part).await;
         if let Some(refusal) = shared.refusal(model) {
             return Err(refusal);
         }
         let reserved = match shared.purse.reserve(model, request).await {
             Ok(reserved) => reserved,
             Err(cap) => {
-                let refusal = LmError::new(model.clone(), LmErrorKind::Stopped, format!("{cap} is reached"));
+                let reason = format!("{cap} is reached");
+                shared.emit(&Event::CapReached { reason: reason.clone() });
+                let refusal = LmError::new(model.clone(), LmErrorKind::Stopped, reason);
                 shared.halt(refusal.clone());
                 return Err(refusal);
             }
         };
+        if shared.purse.counts() {
+            self.keep(&Record::Begun { key, most: reserved.most() })?;
+        }
         let flight = Flight::begin(shared);
         let answer = self.inner.generate(request).await;
         flight.end(answer.is_err());
-        match answer {
-            Ok(answer) => {
-                let took = match (answer.cached, answer.usage == Usage::default()) {
-                    (true, _) => Spent::default(),
-                    // Nobody says what it took: as much as it may have.
-                    (false, true) => reserved.most(),
-                    (false, false) => shared.purse.cost(model, &answer.usage),
-                };
-                reserved.settle(key, took);
-                self.keep(&Record::answer(key, self.role, &answer, took.nano_usd))?;
-                Ok(answer)
-            }
+        let answer = match answer {
+            Ok(answer) => answer,
             Err(error) => {
                 reserved.fail();
-                if let Some(kind) = FailureKind::of(&error.kind) {
-                    let detail = error.detail.clone();
-                    self.keep(&Record::Failed { key, role: self.role, kind, detail })?;
-                }
-                if error.is_fatal() && !error.is_stopped() {
-                    shared.halt(error.clone());
-                }
-                Err(error)
+                return Err(error);
             }
-        }
+        };
+        let took = match (answer.cached, answer.usage == Usage::default()) {
+            (true, _) => Spent::default(),
+            // Nobody says what it took: as much as it may have.
+            (false, true) => reserved.most(),
+            (false, false) => shared.purse.cost(model, &answer.usage),
+        };
+        reserved.settle(key, took);
+        self.keep(&Record::answer(key, self.role, &answer, took.nano_usd))?;
+        Ok(answer)
     }
 
     fn keep(&self, record: &Record) -> Result<(), LmError> {
@@ -237,7 +340,7 @@ impl Gate {
 /// A call in flight, counted until it ends or is dropped.
 struct Flight<'a> {
     shared: &'a Shared,
-    began: std::time::Duration,
+    began: Duration,
     ended: bool,
 }
 

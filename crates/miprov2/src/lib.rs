@@ -25,6 +25,7 @@ mod digest;
 mod error;
 mod gate;
 mod limit;
+mod observe;
 mod once;
 mod optimizer;
 mod plan;
@@ -43,8 +44,11 @@ pub use dataset::Dataset;
 pub use demo_sets::{DemoSets, DemoSource};
 pub use error::{ConfigError, ConfigProblem, OptimizeError};
 pub use gate::{StopSignal, Tally};
+pub use observe::{EventLog, Progress};
 pub use optimizer::MiproV2;
-pub use plan::Plan;
-pub use report::{Models, Optimized, Process, REPORT_VERSION, Report, Saved, Scored, TestResult};
+pub use plan::{Plan, Span};
+pub use report::{
+    Ensemble, Models, Optimized, Process, REPORT_VERSION, Ranked, Report, Saved, Scored, TestResult,
+};
 pub use search::{Choice, Choices, Ended, Options, SearchSpace, TrialKind, TrialRecord};
 pub use stats::PairedDifference;

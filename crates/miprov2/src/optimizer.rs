@@ -127,7 +127,7 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
     let baseline = async {
         let all: Vec<usize> = (0..run.val.len()).collect();
         run.begin(Stage::Search, plan.evaluation_runs as u64);
-        let results = rows.run(part::SEARCH, &Candidate::default(), &all).await;
+        let results = rows.run(part::SEARCH, &run.config.start, &all).await;
         if let Err(error) = &results {
             run.halt(&error.to_string());
         }
@@ -162,7 +162,8 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
         readable(&demos, results)?;
     }
     let candidate_demos = demos.for_candidates.then_some(&demos.sets);
-    let space = SearchSpace::new(&run.names, proposals.instructions.clone(), candidate_demos);
+    let space =
+        SearchSpace::new(&run.names, proposals.instructions.clone(), candidate_demos, &run.config.start);
     let mut found = match (baseline, stopped) {
         (Some(results), None) => reference::search(run, &space, &rows, results).await?,
         (Some(results), Some(reason)) => {
@@ -197,7 +198,9 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
     }
     let report = report::make(run, plan, &space, found, demos, proposals, test);
     run.emit(&Event::Ended { line: report.to_string() });
-    Ok(Optimized { candidate, report })
+    let full = report.ranking.iter().filter(|ranked| ranked.full.is_some());
+    let candidates = full.map(|ranked| space.candidate(&ranked.choices)).collect();
+    Ok(Optimized { candidate, report, candidates })
 }
 
 /// The cap that leaves no room for the test rows, if one does.
@@ -239,32 +242,8 @@ async fn learn(run: &Run<'_>, plan: &Plan) -> Result<(DemoSets, Proposals), Opti
 }
 
 fn plan(run: &Run<'_>, test_rows: usize) -> Plan {
-    let config = run.config;
-    let (predictors, val_rows) = (run.names.len(), run.val.len());
-    let trials = config.num_trials(predictors);
-    let minibatch = config.minibatch(val_rows);
-    let evaluation_runs = match minibatch {
-        None => val_rows * (trials + 1),
-        Some(size) => {
-            let promotions = reference::promotions(trials, config.search.minibatch_full_eval_steps);
-            val_rows + size * trials + promotions * val_rows
-        }
-    };
-    let no_demos = BTreeMap::new();
-    Plan {
-        train_rows: run.train.len(),
-        val_rows,
-        predictors,
-        demo_sets: if config.zero_shot() { 0 } else { config.num_demo_sets() },
-        instructions: config.num_instructions(),
-        trials,
-        minibatch,
-        bootstrap_runs: (demo_sets::least_runs(run), demo_sets::most_runs(run)),
-        proposal_calls: config.proposer.plan(&request(run, &no_demos)),
-        evaluation_runs,
-        test_runs: 2 * test_rows,
-        sent_to: sent_to(run),
-    }
+    let proposal_calls = run.config.proposer.plan(&request(run, &BTreeMap::new()));
+    Plan::of(run, test_rows, proposal_calls, sent_to(run))
 }
 
 /// The models of the run that are not on this machine, each once.
@@ -352,6 +331,7 @@ fn request<'a>(
         .with_num_candidates(run.config.num_instructions())
         .with_seed(run.config.seed)
         .with_temperature(run.config.init_temperature)
+        .with_start(&run.config.start)
 }
 
 /// Refuses to search where nothing that the model wrote could be read: neither the teacher's answers nor the program's.
@@ -378,7 +358,7 @@ async fn test(
     run.begin(Stage::Test, 2 * rows.len() as u64);
     let store = Rows::new(run, Stage::Test, rows);
     let all: Vec<usize> = (0..rows.len()).collect();
-    let baseline = Candidate::default();
+    let baseline = run.config.start.clone();
     // Joined to the end, also when one fails: calls in flight are paid for.
     let (before, after) = if *winner == baseline {
         let before = store.run(part::TEST, &baseline, &all).await;

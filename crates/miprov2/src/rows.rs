@@ -12,11 +12,12 @@
 //! to and in it, never by those of a later one, so that what has a result does not depend on timing.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
 
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use teleprompt_core::evaluate::{RowError, RowErrorKind, RowResult, run_row};
+use futures::{FutureExt, StreamExt};
+use teleprompt_core::evaluate::{RowError, RowErrorKind, RowResult, RowScore, run_row};
 use teleprompt_core::{CallRole, Candidate, Ctx, EvaluateError, Event, Example, Stage};
 
 use crate::digest::Digest;
@@ -99,7 +100,7 @@ impl<'a> Rows<'a> {
         if self.ends(portion) {
             return None;
         }
-        let outcome = run_row(self.run.program, portion.cx, example, self.run.metric).await;
+        let outcome = caught(run_row(self.run.program, portion.cx, example, self.run.metric)).await;
         let result = RowResult { row, outcome }.without_trace();
         if let Err(error) = &result.outcome {
             self.note(portion, row, error);
@@ -140,6 +141,20 @@ impl<'a> Rows<'a> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.range(..=(part, usize::MAX)).map(|(_, error)| error.clone()).collect()
     }
+}
+
+/// What a program run gives; a panic of the program or of the metric is the failure of its row.
+pub(crate) async fn caught(
+    run: impl Future<Output = Result<RowScore, RowError>>,
+) -> Result<RowScore, RowError> {
+    // Nothing of ours is shared with the run but what locks and atomics keep whole.
+    AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        let message =
+            format!("the program or the metric panicked: {}", text.as_deref().unwrap_or("no message"));
+        Err(RowError { kind: RowErrorKind::Metric, message, raw_answer: None, fatal: None })
+    })
 }
 
 /// A row that could not be begun: the candidate does not fit the program.

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use teleprompt_core::lm::{LmError, LmErrorKind};
 use teleprompt_core::{
-    CallCounts, CallRole, Ctx, Event, Example, METADATA, Meter, Metric, NamedPredictor, PredictorName,
-    Program, Stage,
+    Bindings, CallCounts, CallRole, Ctx, Event, Example, METADATA, Meter, Metric, NamedPredictor,
+    PredictorName, Program, Stage,
 };
 
 use crate::caps::Purse;
@@ -23,7 +23,7 @@ use crate::checkpoint::{Journal, Known, Record};
 use crate::config::Config;
 use crate::digest::Digest;
 use crate::error::OptimizeError;
-use crate::gate::{Gate, Shared};
+use crate::gate::{Gate, Outage, Shared};
 use crate::limit::Limit;
 
 /// The numbers of the parts.
@@ -54,6 +54,15 @@ pub(crate) struct Run<'a> {
     found: Found,
 }
 
+/// What all calls of a run share.
+fn shared(config: &Config, journal: Option<Journal>, known: Known) -> Arc<Shared> {
+    let purse = Purse::new(config.caps, config.prices.clone(), config.clock.clone());
+    let outage = Outage::new(config.outage_waits.clone(), config.sleep.clone());
+    let (stop, observers) = (config.stop.clone(), config.observers.clone());
+    let kept = (journal, known);
+    Arc::new(Shared::new(config.concurrency, stop, purse, kept, config.share_known, outage, observers))
+}
+
 /// What an earlier process found.
 #[derive(Debug, Default)]
 struct Found {
@@ -78,16 +87,9 @@ impl<'a> Run<'a> {
         if names.iter().any(|name| name.as_str() == METADATA) {
             return Err(OptimizeError::Reserved { name: METADATA });
         }
-        let purse = Purse::new(config.caps, config.prices.clone(), config.clock.clone());
-        let kept = (None, Known::default());
+        Bindings::bind(program, &config.start)?;
         Ok(Self {
-            shared: Arc::new(Shared::new(
-                config.concurrency,
-                config.stop.clone(),
-                purse,
-                kept,
-                config.share_known,
-            )),
+            shared: shared(config, None, Known::default()),
             rows: Limit::new(config.concurrency),
             meters: STAGES.into_iter().map(|stage| (stage, Arc::new(Meter::new()))).collect(),
             times: Mutex::default(),
@@ -103,13 +105,10 @@ impl<'a> Run<'a> {
 
     /// The same run, keeping a checkpoint and going on from what it holds.
     pub(crate) fn with_journal(mut self, journal: Journal, mut known: Known) -> Self {
-        let (config, answers) = (self.config, known.answers());
+        let answers = known.answers();
         self.found =
             Found { stages: std::mem::take(&mut known.stages), trials: std::mem::take(&mut known.trials) };
-        let purse = Purse::new(config.caps, config.prices.clone(), config.clock.clone());
-        let kept = (Some(journal), known);
-        self.shared =
-            Arc::new(Shared::new(config.concurrency, config.stop.clone(), purse, kept, config.share_known));
+        self.shared = shared(self.config, Some(journal), known);
         if answers > 0 {
             self.emit(&Event::Resumed { answers: answers as u64 });
         }

@@ -56,6 +56,11 @@ fn learned(report: &Report) -> u64 {
     learned + 2 * 40
 }
 
+/// Whether something came out differently when a run was resumed.
+fn changed_its_mind(best: &Optimized) -> bool {
+    best.report.warnings.iter().any(|warning| warning.contains("another result than before"))
+}
+
 #[test]
 fn a_cap_on_calls_is_never_passed_and_the_result_does_not_depend_on_timing() {
     let whole = compile(builder(&Arc::new(model())));
@@ -167,7 +172,7 @@ fn a_capped_run_goes_on_under_a_higher_cap() {
         let best = compile(builder(&lm).checkpoint(&path).caps(Caps::default().calls(cap)).concurrency(7));
         asked += lm.log().calls();
         assert!(asked <= cap, "what was spent before counts: {asked} of {cap}");
-        assert!(best.report.warnings.is_empty(), "{:?}", best.report.warnings);
+        assert!(!changed_its_mind(&best), "{:?}", best.report.warnings);
         if cap == calls {
             assert!(comparable(&best) == comparable(&whole));
         }

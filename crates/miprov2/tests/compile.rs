@@ -25,7 +25,7 @@ fn compile(task: &SimTask, data: &Dataset, builder: MiproV2Builder) -> Result<Op
 }
 
 fn light(lm: Arc<dyn Lm>) -> MiproV2Builder {
-    MiproV2::builder().task_lm(lm).auto(Auto::Light)
+    MiproV2::builder().task_lm(lm).auto(Auto::Light).outage_waits([])
 }
 
 /// `|val| + 35 T + ceil(T / 5) |val|` on 100 rows: 650 for one predictor, 1,200 for two.
@@ -356,6 +356,58 @@ fn one_row_that_times_out_leaves_the_others_paired() {
     let builder = light(lm).proposer(fixed()).max_bootstrapped_demos(0).concurrency(1);
     let best = compile(&task, &data(&task), builder).unwrap();
     assert_eq!(best.report.trials[0].failed.len(), 1);
+    assert_eq!(best.report.validation_difference.unwrap().n, 99);
+}
+
+#[test]
+fn a_provider_that_is_away_for_a_while_is_waited_for() {
+    let task = SimTask::new(9);
+    let whole = compile(&task, &data(&task), light(Arc::new(task.lm()))).unwrap();
+    // Calls 150 to 153 fail, whatever they ask.
+    let calls = AtomicUsize::new(0);
+    let inner = task.clone();
+    let lm = Arc::new(ScriptedLm::new(move |request| -> Result<String, LmErrorKind> {
+        let call = calls.fetch_add(1, Ordering::SeqCst);
+        if (150..154).contains(&call) { Err(LmErrorKind::Connection) } else { Ok(inner.answer(request)) }
+    }));
+    let pauses = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let sink = pauses.clone();
+    let observer = move |event: &Event| {
+        if let Event::Paused { seconds, message } = event {
+            sink.lock().unwrap().push((*seconds, message.clone()));
+        }
+    };
+    let slept = Arc::new(AtomicUsize::new(0));
+    let sleeper = slept.clone();
+    let builder = light(lm).observer(Arc::new(observer)).max_errors(0);
+    let waits = [1, 2, 4, 8].map(std::time::Duration::from_secs);
+    let builder = builder.outage_waits(waits).sleep(move |time| {
+        sleeper.fetch_add(time.as_millis() as usize, Ordering::SeqCst);
+        Box::pin(std::future::ready(()))
+    });
+    let best = compile(&task, &data(&task), builder).unwrap();
+    assert_eq!(best.report.ended, Ended::Complete);
+    assert_eq!(best.report.trials, whole.report.trials);
+    let pauses = pauses.lock().unwrap();
+    assert_eq!(pauses.iter().map(|(seconds, _)| *seconds).collect::<Vec<_>>(), [2.0, 4.0, 8.0]);
+    assert!(pauses[0].1.contains("cannot be reached"), "{pauses:?}");
+    assert_eq!(slept.load(Ordering::SeqCst), 15_000);
+}
+
+#[test]
+fn a_panic_of_the_metric_is_named_with_its_row() {
+    let task = SimTask::new(11);
+    let optimizer = light(Arc::new(task.lm())).max_errors(50).build().unwrap();
+    let rows = task.examples(1000..1100);
+    let bad = rows[7].inputs.text("question");
+    let metric = move |gold: &teleprompt_core::Example, said: &teleprompt_core::Prediction| {
+        assert!(gold.inputs.text("question") != bad, "row 7 is odd");
+        metric::same(gold, said, "answer")
+    };
+    let best = block_on(optimizer.compile(&task.program(), &data(&task), &metric)).unwrap();
+    let (_, failed) = best.report.failed_rows().next().unwrap();
+    assert_eq!(failed.row, 7);
+    assert_eq!(failed.error.message, "the program or the metric panicked: row 7 is odd");
     assert_eq!(best.report.validation_difference.unwrap().n, 99);
 }
 

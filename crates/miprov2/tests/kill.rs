@@ -15,11 +15,13 @@ use futures::executor::block_on;
 use futures::future::{BoxFuture, FutureExt};
 use teleprompt_core::lm::{LmErrorKind, ModelId};
 use teleprompt_core::{Lm, LmError, LmRequest, LmResponse, rng};
-use teleprompt_miprov2::{Dataset, MiproV2, Optimized, Process};
+use teleprompt_miprov2::{Caps, Dataset, Ended, MiproV2, Optimized, Process};
 use teleprompt_testkit::{Fault, Faulty, ScriptedLm, SimTask, When};
 
 /// Where the child finds its folder.
 const FOLDER: &str = "TELEPROMPT_KILL_TEST_FOLDER";
+/// The cap on calls of a child, if it has one.
+const CAP: &str = "TELEPROMPT_KILL_TEST_CAP";
 const CONCURRENCY: usize = 6;
 const KILLS: usize = 100;
 
@@ -47,10 +49,12 @@ fn model() -> Faulty<ScriptedLm> {
         .with(When::OneRequestIn { n: 40, seed: 1 }, Fault::Error(LmErrorKind::Timeout))
 }
 
-fn run(lm: Arc<dyn Lm>, path: &Path) -> String {
+fn run(lm: Arc<dyn Lm>, path: &Path, cap: Option<u64>) -> String {
     let task = SimTask::two_stage(8);
     let builder = MiproV2::builder().task_lm(lm).num_candidates(4).num_trials(8).minibatch_size(12);
-    let optimizer = builder.max_errors(1000).concurrency(CONCURRENCY).checkpoint(path).build().unwrap();
+    let builder = builder.max_errors(1000).outage_waits([]).concurrency(CONCURRENCY).checkpoint(path);
+    let caps = cap.map_or(Caps::default(), |cap| Caps::default().calls(cap));
+    let optimizer = builder.caps(caps).build().unwrap();
     let data =
         Dataset::new(task.examples(0..40)).val(task.examples(1000..1030)).test(task.examples(5000..5010));
     let mut best: Optimized = block_on(optimizer.compile(&task.program(), &data, &task.metric())).unwrap();
@@ -62,16 +66,20 @@ fn run(lm: Arc<dyn Lm>, path: &Path) -> String {
 #[test]
 fn child() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
-    let result = run(Arc::new(Telling(model())), &folder.join("run.jsonl"));
+    let cap = std::env::var(CAP).ok().and_then(|cap| cap.parse().ok());
+    let result = run(Arc::new(Telling(model())), &folder.join("run.jsonl"), cap);
     // Whole or not at all: the kill may come here too.
     std::fs::write(folder.join("result.part"), result).unwrap();
     std::fs::rename(folder.join("result.part"), folder.join("result.json")).unwrap();
 }
 
 /// Runs the child until so many calls have begun, then kills it; gives the calls that it had begun by its end.
-fn child_for(folder: &Path, calls: usize) -> usize {
+fn child_for(folder: &Path, calls: usize, cap: Option<usize>) -> usize {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(FOLDER, folder);
+    if let Some(cap) = cap {
+        command.env(CAP, cap.to_string());
+    }
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut begun = 0;
@@ -91,7 +99,7 @@ fn a_run_killed_a_hundred_times_ends_as_if_it_had_not_been() {
     use rand::RngExt;
     let whole = tempfile::tempdir().unwrap();
     let lm = Arc::new(model());
-    let expected = run(lm.clone(), &whole.path().join("run.jsonl"));
+    let expected = run(lm.clone(), &whole.path().join("run.jsonl"), None);
     let wanted = lm.calls() as usize;
     let mut draw = rng::stream(7, "kills", &[]);
     let (mut kills, mut runs) = (0, 0);
@@ -99,7 +107,7 @@ fn a_run_killed_a_hundred_times_ends_as_if_it_had_not_been() {
         let folder = tempfile::tempdir().unwrap();
         let (mut asked, mut killed) = (0, 0);
         while !folder.path().join("result.json").exists() {
-            asked += child_for(folder.path(), draw.random_range(1..60));
+            asked += child_for(folder.path(), draw.random_range(1..60), None);
             killed += 1;
         }
         let result = std::fs::read_to_string(folder.path().join("result.json")).unwrap();
@@ -113,4 +121,19 @@ fn a_run_killed_a_hundred_times_ends_as_if_it_had_not_been() {
         runs += 1;
     }
     assert!(runs > 1, "{kills} kills in {runs} runs");
+}
+
+#[test]
+fn a_cap_holds_over_kills() {
+    use rand::RngExt;
+    let folder = tempfile::tempdir().unwrap();
+    let mut draw = rng::stream(8, "kills", &[]);
+    let mut asked = 0;
+    while !folder.path().join("result.json").exists() {
+        asked += child_for(folder.path(), draw.random_range(1..60), Some(250));
+    }
+    assert!(asked <= 250, "{asked}");
+    let text = std::fs::read_to_string(folder.path().join("result.json")).unwrap();
+    let best: Optimized = serde_json::from_str(&text).unwrap();
+    assert!(matches!(best.report.ended, Ended::Stopped { .. }), "{:?}", best.report.ended);
 }

@@ -11,7 +11,7 @@ use crate::checks::{Rules, normal};
 use crate::config::Settings;
 use crate::edits::edits;
 use crate::prompts::{Groundings, propose_instruction};
-use crate::proposer::{InstructionOrigin, ProposalRequest, ProposedInstruction, RejectReason, current};
+use crate::proposer::{InstructionOrigin, ProposalRequest, ProposedInstruction, RejectReason};
 use crate::render::CHARS_PER_TOKEN;
 use crate::statistics::ClosedLabels;
 use crate::tips::{Tip, TipDraw};
@@ -61,7 +61,7 @@ impl<'a> Pool<'a> {
         known: &'a ClosedLabels,
     ) -> Self {
         let spec = named.predictor.spec();
-        let current = current(&named);
+        let current = request.current(&named);
         let values = spec.outputs().iter().filter_map(|field| known.get(&field.name)).flatten();
         let mut stream = rng::stream(request.seed, "rollout", &[predictor as u64]);
         Self {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use teleprompt_core::{Ctx, Demo, Example, NamedPredictor, Nearest, PredictorName, Program};
+use teleprompt_core::{Candidate, Ctx, Demo, Example, NamedPredictor, Nearest, PredictorName, Program};
 
 use crate::error::ProposeError;
 
@@ -153,6 +153,8 @@ pub struct ProposalRequest<'a> {
     pub temperature: f64,
     /// Called after each prompt-LM call, answered or failed: for progress displays. Must return soon.
     pub on_call: Option<&'a (dyn Fn() + Sync)>,
+    /// Instructions from which to start, where they are not the program's own.
+    pub start: Option<&'a Candidate>,
     /// What [`Proposer::prepare`] gave for this request, if it was asked.
     pub prepared: Option<&'a Prepared>,
 }
@@ -175,6 +177,7 @@ impl<'a> ProposalRequest<'a> {
             seed: 9,
             temperature: 1.0,
             on_call: None,
+            start: None,
             prepared: None,
         }
     }
@@ -214,11 +217,24 @@ impl<'a> ProposalRequest<'a> {
         self
     }
 
+    /// The same request, starting from a candidate's instructions.
+    #[must_use]
+    pub fn with_start(mut self, start: &'a Candidate) -> Self {
+        self.start = Some(start);
+        self
+    }
+
     /// The same request with what [`Proposer::prepare`] gave for it.
     #[must_use]
     pub fn with_prepared(mut self, prepared: &'a Prepared) -> Self {
         self.prepared = Some(prepared);
         self
+    }
+
+    /// The instruction that a predictor has now: that of the start, else its own, else its signature's.
+    pub fn current(&self, named: &NamedPredictor<'_>) -> Arc<str> {
+        let start = self.start.and_then(|start| start.get(named.name.as_str()));
+        start.and_then(|params| params.instruction.clone()).unwrap_or_else(|| current(named))
     }
 
     /// The predictors to propose for, found in the program; one that is named twice is given once.
@@ -305,7 +321,7 @@ impl Proposals {
     /// [`ProposeError::UnknownPredictor`] with the nearest name that the program has.
     pub fn originals(request: &ProposalRequest<'_>) -> Result<Self, ProposeError> {
         let originals = request.resolve()?.into_iter().map(|named| {
-            let original = ProposedInstruction::new(current(&named), InstructionOrigin::Original);
+            let original = ProposedInstruction::new(request.current(&named), InstructionOrigin::Original);
             (named.name, vec![original])
         });
         Ok(Self { instructions: originals.collect(), ..Self::default() })

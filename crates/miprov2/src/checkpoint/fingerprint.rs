@@ -29,6 +29,7 @@ impl Fingerprint {
             out.program("teacher's program", teacher);
         }
         out.set("teacher's candidate", Digest::of(&config.teacher.candidate));
+        out.set("start", Digest::of(&config.start));
         out.rows("training rows", &run.train);
         out.rows("validation rows", &run.val);
         out.rows("test rows", test);

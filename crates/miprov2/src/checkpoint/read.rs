@@ -25,6 +25,8 @@ pub(crate) struct Known {
     pub(crate) outcomes: BTreeMap<Digest, VecDeque<Outcome>>,
     /// What was paid for each answer.
     pub(crate) paid: BTreeMap<Digest, Spent>,
+    /// What calls may have used that were begun and gave no answer.
+    pub(crate) lost: BTreeMap<Digest, Vec<Spent>>,
     pub(crate) stages: BTreeMap<Stage, Digest>,
     pub(crate) trials: BTreeMap<usize, Digest>,
     /// How the last process of the run ended, if it did.
@@ -42,12 +44,14 @@ impl Known {
 
     fn take(&mut self, record: Record) {
         match record {
+            Record::Begun { key, most } => self.lost.entry(key).or_default().push(most),
             Record::Answer { key, text, usage, finish, cached, nano_usd, .. } => {
                 let mut answer = LmResponse::new(text).with_usage(usage).with_finish(finish);
                 answer.cached = cached;
                 let tokens = usage.input_tokens.saturating_add(usage.output_tokens);
                 let paid = if cached { Spent::default() } else { Spent::of(1, tokens, nano_usd) };
                 self.paid.insert(key, paid);
+                self.lost.get_mut(&key).map(Vec::pop);
                 self.outcomes.entry(key).or_default().push_back(Outcome::Answer(answer));
             }
             Record::Failed { key, kind, detail, .. } => {

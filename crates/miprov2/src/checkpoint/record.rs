@@ -5,6 +5,7 @@ use teleprompt_core::lm::{FinishReason, LmError, LmErrorKind, LmResponse, ModelI
 use teleprompt_core::{CallRole, Stage};
 
 use super::fingerprint::Fingerprint;
+use crate::caps::Spent;
 use crate::digest::Digest;
 use crate::search::TrialKind;
 
@@ -20,6 +21,8 @@ pub(super) struct Header {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Record {
+    /// A call begins that may use this much: under a cap, so that it counts if this process ends before it is answered.
+    Begun { key: Digest, most: Spent },
     /// A model answered.
     Answer {
         key: Digest,

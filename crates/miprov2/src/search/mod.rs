@@ -41,6 +41,8 @@ pub type Choices = Vec<Choice>;
 pub struct SearchSpace {
     /// In the program's order.
     pub predictors: Vec<Options>,
+    /// What a choice of 0 gives; the default leaves the program's own.
+    pub start: Candidate,
 }
 
 /// The options of one predictor.
@@ -61,13 +63,14 @@ impl SearchSpace {
         names: &[PredictorName],
         mut instructions: BTreeMap<PredictorName, Vec<ProposedInstruction>>,
         demos: Option<&BTreeMap<PredictorName, Vec<Arc<[Demo]>>>>,
+        start: &Candidate,
     ) -> Self {
         let options = names.iter().map(|name| Options {
             predictor: name.clone(),
             instructions: instructions.remove(name).unwrap_or_default(),
             demos: demos.and_then(|sets| sets.get(name)).cloned().unwrap_or_default(),
         });
-        Self { predictors: options.collect() }
+        Self { predictors: options.collect(), start: start.clone() }
     }
 
     /// The combination that leaves the program as it is.
@@ -80,9 +83,22 @@ impl SearchSpace {
         self.predictors.iter().map(own).collect()
     }
 
-    /// The candidate of a combination. A choice of 0 leaves the program's own.
+    /// Tokens of the instructions and demos of a combination over all predictors, estimated at 4 characters each.
+    pub(crate) fn prompt_tokens(&self, choices: &Choices) -> usize {
+        let chars = self.predictors.iter().zip(choices).map(|(options, choice)| {
+            let instruction = options.instructions.get(choice.instruction);
+            let instruction = instruction.map_or(0, |proposed| proposed.instruction.chars().count());
+            let demos = choice.demos.and_then(|set| options.demos.get(set)).map(|demos| demos.iter());
+            let values = demos.into_iter().flatten().flat_map(|demo| demo.fields.iter());
+            instruction
+                + values.map(|(name, value)| name.len() + value.to_string().chars().count()).sum::<usize>()
+        });
+        chars.sum::<usize>() / 4
+    }
+
+    /// The candidate of a combination. A choice of 0 is that of the start.
     pub fn candidate(&self, choices: &Choices) -> Candidate {
-        let mut candidate = Candidate::default();
+        let mut candidate = self.start.clone();
         for (options, choice) in self.predictors.iter().zip(choices) {
             let instruction = (choice.instruction > 0).then(|| options.instructions.get(choice.instruction));
             let demos = choice.demos.filter(|&set| set > 0).map(|set| options.demos.get(set));
@@ -90,6 +106,8 @@ impl SearchSpace {
                 instruction: instruction.flatten().map(|proposed| proposed.instruction.clone()),
                 demos: demos.flatten().cloned(),
             };
+            let start = self.start.get(options.predictor.as_str()).cloned().unwrap_or_default();
+            let params = params.or(&start);
             if params != PredictorParams::default() {
                 candidate.set(options.predictor.clone(), params);
             }
@@ -119,7 +137,7 @@ pub struct TrialRecord {
     pub kind: TrialKind,
     /// Which combination.
     pub choices: Choices,
-    /// The mean score in `[0, 1]`; `None` when no row counts.
+    /// The mean score in `[0, 1]`; `None` when fewer than half of the rows count.
     pub score: Option<f64>,
     /// Program runs asked for: the rows of the evaluation.
     pub requested: usize,

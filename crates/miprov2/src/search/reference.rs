@@ -49,15 +49,9 @@ pub(crate) async fn search(
     search.results.insert(0, Ok(baseline));
     search.advance();
     let ended = search.all(rows).await;
-    let floor = (space.default_choices(), search.full.first().map_or(0.0, |(_, score)| *score));
-    let best = search.full.iter().fold(
-        floor,
-        |best, (choices, score)| {
-            if *score > best.1 { (choices.clone(), *score) } else { best }
-        },
-    );
+    let choices = search.winner();
     let (row_cost, warnings) = (search.row_cost(), std::mem::take(&mut search.board.warnings));
-    Ok(Found { choices: best.0, ended, trials: search.board.into_trials(), warnings, row_cost })
+    Ok(Found { choices, ended, trials: search.board.into_trials(), warnings, row_cost })
 }
 
 /// What is found when the search cannot begin: the baseline.
@@ -146,6 +140,24 @@ impl<'a> Search<'a> {
             minibatch,
             full,
         })
+    }
+
+    /// The best full score, the earliest among equals; with `prefer_shorter` the shortest of those that are near enough to it
+    /// and not below the baseline.
+    fn winner(&self) -> Choices {
+        let baseline = self.full.first().map_or(0.0, |(_, score)| *score);
+        let floor = (self.space.default_choices(), baseline);
+        let (choices, best) =
+            self.full.iter().fold(
+                floor,
+                |best, (choices, score)| {
+                    if *score > best.1 { (choices.clone(), *score) } else { best }
+                },
+            );
+        let Some(margin) = self.run.config.prefer_shorter else { return choices };
+        let near = self.full.iter().filter(|(_, score)| *score >= (best - margin).max(baseline));
+        let shortest = near.min_by_key(|(choices, _)| self.space.prompt_tokens(choices));
+        shortest.map_or(choices, |(choices, _)| choices.clone())
     }
 
     /// Everything after the baseline.
@@ -329,14 +341,8 @@ impl<'a> Search<'a> {
 
     /// Chooses the combination with the best mean minibatch score among those without a full score; `false` when there is none.
     fn promote(&mut self, at: usize) -> bool {
-        let mean = |scores: &[f64]| scores.iter().sum::<f64>() / scores.len() as f64;
-        let open =
-            self.minibatch.iter().filter(|(choices, _)| self.full.iter().all(|(done, _)| done != choices));
-        let best = open.fold(None::<(&Choices, f64)>, |best, (choices, scores)| match best {
-            Some((_, score)) if score >= mean(scores) => best,
-            _ => Some((choices, mean(scores))),
-        });
-        let Some(choices) = best.map(|(choices, _)| choices.clone()) else { return false };
+        let done = |choices: &Choices| self.full.iter().any(|(done, _)| done == choices);
+        let Some(choices) = best_open(&self.minibatch, done).cloned() else { return false };
         self.begin(at, None, TrialKind::Full, choices, (0..self.run.val.len()).collect());
         true
     }
@@ -372,6 +378,17 @@ impl<'a> Search<'a> {
     }
 }
 
+/// The combination with the best mean score among those that are not done; the first seen among equals.
+fn best_open<K>(seen: &[(K, Vec<f64>)], done: impl Fn(&K) -> bool) -> Option<&K> {
+    let mean = |scores: &[f64]| scores.iter().sum::<f64>() / scores.len() as f64;
+    let open = seen.iter().filter(|(key, _)| !done(key));
+    let best = open.fold(None::<(&K, f64)>, |best, (key, scores)| match best {
+        Some((_, score)) if score >= mean(scores) => best,
+        _ => Some((key, mean(scores))),
+    });
+    best.map(|(key, _)| key)
+}
+
 /// The reference's names of the parameters.
 fn instruction_param(predictor: usize) -> String {
     format!("{predictor}_predictor_instruction")
@@ -379,4 +396,45 @@ fn instruction_param(predictor: usize) -> String {
 
 fn demos_param(predictor: usize) -> String {
     format!("{predictor}_predictor_demos")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Golden {
+        promotions: Vec<Promotion>,
+    }
+
+    #[derive(Deserialize)]
+    struct Promotion {
+        seen: Vec<Seen>,
+        done: Vec<String>,
+        chosen: String,
+    }
+
+    #[derive(Deserialize)]
+    struct Seen {
+        combination: String,
+        scores: Vec<f64>,
+    }
+
+    /// What DSPy chose, from what it chose it: see `xtask/golden/miprov2.py`.
+    #[test]
+    fn a_candidate_is_promoted_as_the_reference_promotes_it() {
+        let golden: Golden = serde_json::from_str(include_str!("../../tests/golden/dspy.json")).unwrap();
+        assert_eq!(golden.promotions.len(), 3);
+        for promotion in golden.promotions {
+            let seen: Vec<(String, Vec<f64>)> =
+                promotion.seen.into_iter().map(|seen| (seen.combination, seen.scores)).collect();
+            let chosen = best_open(&seen, |key| promotion.done.contains(key));
+            assert_eq!(chosen, Some(&promotion.chosen));
+        }
+        let tie = [("b", vec![0.5]), ("a", vec![0.25, 0.75])];
+        assert_eq!(best_open(&tie, |_| false), Some(&"b"));
+        assert_eq!(best_open(&tie, |_| true), None);
+    }
 }

@@ -68,7 +68,8 @@ impl<'a> Scoreboard<'a> {
         // What the model or the metric failed is no result.
         let rows = results.into_iter().filter(|row| row.score().is_some()).collect();
         let evaluation = Evaluation { rows };
-        let score = evaluation.score();
+        // Few rows out of many say little, and which ones are left may say less: no score rather than a lucky one.
+        let score = evaluation.score().filter(|_| 2 * evaluation.rows.len() >= requested);
         if kind != TrialKind::Minibatch {
             self.best = self.best.max(score.unwrap_or(0.0));
         }

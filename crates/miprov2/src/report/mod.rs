@@ -1,7 +1,11 @@
 //! The result of a run, as data: the winner, the baseline, every trial, what was asked and what it took.
 
+mod display;
+mod make;
+mod ranking;
+mod warnings;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,16 +13,18 @@ use serde::{Deserialize, Serialize};
 use teleprompt_core::evaluate::RowResult;
 use teleprompt_core::lm::ModelId;
 use teleprompt_core::{CallCounts, CallRole, Candidate, Program, SavedError, SavedProgram, Stage};
-use teleprompt_propose::{Proposals, ProposedInstruction, Rejection};
+use teleprompt_propose::{ProposedInstruction, Rejection};
+
+pub(crate) use make::{difference, make};
+pub use ranking::{Ensemble, Ranked};
 
 use crate::bootstrap::FailedRow;
 use crate::caps::Spent;
 use crate::config::Settings;
-use crate::demo_sets::{DemoSets, DemoSource};
+use crate::demo_sets::DemoSource;
 use crate::gate::Tally;
 use crate::plan::Plan;
-use crate::run::Run;
-use crate::search::{Choices, Ended, Found, SearchSpace, TrialKind, TrialRecord, reference};
+use crate::search::{Choices, Ended, TrialRecord};
 use crate::stats::PairedDifference;
 
 /// An optimized program, as data.
@@ -29,9 +35,21 @@ pub struct Optimized {
     pub candidate: Candidate,
     /// How it was found.
     pub report: Report,
+    /// The candidates that were evaluated in full, in the order of [`Report::ranking`]: its first ones, by number.
+    pub candidates: Vec<Candidate>,
 }
 
 impl Optimized {
+    /// The `k` best candidates that were evaluated in full, with what is known of each; fewer where there are fewer.
+    pub fn top(&self, k: usize) -> impl Iterator<Item = (&Ranked, &Candidate)> {
+        self.report.ranking.iter().zip(&self.candidates).take(k)
+    }
+
+    /// The program under the `k` best candidates, by majority.
+    pub fn ensemble<'a>(&self, program: &'a dyn Program, k: usize) -> Ensemble<'a> {
+        Ensemble::new(program, self.top(k).map(|(_, candidate)| candidate.clone()).collect())
+    }
+
     /// The program under the winner, as a file's content.
     pub fn to_saved(&self, program: &dyn Program) -> SavedProgram {
         let mut saved = SavedProgram::new(program, &self.candidate);
@@ -92,6 +110,8 @@ pub struct Report {
     pub program_description: Option<String>,
     /// Every trial, in order.
     pub trials: Vec<TrialRecord>,
+    /// Every combination that was evaluated: those with a full score first, each group from the best on.
+    pub ranking: Vec<Ranked>,
     /// The baseline's results on the validation rows, kept also without `track_stats`.
     pub baseline_rows: Vec<RowResult>,
     /// The winner's results on the validation rows, likewise.
@@ -100,6 +120,9 @@ pub struct Report {
     pub calls: BTreeMap<CallRole, CallCounts>,
     /// The same by stage and role.
     pub stages: BTreeMap<Stage, BTreeMap<CallRole, CallCounts>>,
+    /// What each stage cost, in USD, where the price of every model is known: of the answers that were paid for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usd: Option<BTreeMap<Stage, f64>>,
     /// What did not have to be asked.
     pub saved: Saved,
     /// Training rows that the teacher failed on.
@@ -207,176 +230,5 @@ impl Report {
             let instructions = self.instructions.get(choice.predictor.as_str())?;
             Some((choice.predictor.as_str(), &instructions.get(choice.instruction)?.instruction))
         })
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = |score: f64| format!("{:.1} %", 100.0 * score);
-        let interval = |d: &PairedDifference| {
-            format!(
-                "{:+.1} points (95 % interval {:+.1} to {:+.1}, {} rows)",
-                100.0 * d.mean,
-                100.0 * d.low,
-                100.0 * d.high,
-                d.n
-            )
-        };
-        match &self.ended {
-            Ended::Complete => {}
-            Ended::Early { reason } => writeln!(f, "ended before its budget: {reason}")?,
-            Ended::Stopped { reason } => {
-                let colon = if reason.is_empty() { "" } else { ": " };
-                writeln!(f, "stopped early{colon}{reason}; the best program so far follows")?;
-            }
-            Ended::Failed { message } => {
-                writeln!(f, "ended early ({message}): the best program so far follows")?;
-            }
-        }
-        match (self.baseline.score, self.winner.score) {
-            (Some(before), Some(after)) => {
-                write!(f, "validation   {} -> {}", percent(before), percent(after))?;
-            }
-            _ => write!(f, "validation   not evaluated yet: the result is the program as it was")?,
-        }
-        if let Some(difference) = &self.validation_difference {
-            write!(f, ", {}; chosen on these rows", interval(difference))?;
-        }
-        if let Some(test) = &self.test {
-            write!(f, "\ntest         {} -> {}", percent(test.baseline), percent(test.winner))?;
-            if let Some(difference) = &test.difference {
-                write!(f, ", {}", interval(difference))?;
-            }
-        }
-        let full = self.trials.iter().filter(|trial| trial.kind != TrialKind::Minibatch).count();
-        write!(
-            f,
-            "\nsearch       {} evaluations, {full} of them full; {} program runs asked for, {} of them known already",
-            self.trials.len(),
-            self.requested_runs(),
-            self.known_runs()
-        )?;
-        for (role, counts) in &self.calls {
-            write!(
-                f,
-                "\ncalls        {role}: {} asked, {} answered from the cache",
-                counts.requests, counts.cached
-            )?;
-            if counts.failed > 0 {
-                write!(f, ", {} failed", counts.failed)?;
-            }
-        }
-        let failed = self.failed_rows().count();
-        if failed > 0 {
-            write!(f, "\nfailed rows  {failed}; the first:")?;
-            for (place, failed) in self.failed_rows().take(3) {
-                write!(f, "\n  {place}, row {}: {}", failed.row, failed.error)?;
-                if let Some(answer) = &failed.error.raw_answer {
-                    let answer: String = answer.chars().take(200).collect();
-                    write!(f, "\n    the answer was: {answer:?}")?;
-                }
-            }
-        }
-        for warning in &self.warnings {
-            write!(f, "\nwarning      {warning}")?;
-        }
-        Ok(())
-    }
-}
-
-/// The difference of two evaluations on the rows that both have scored.
-pub(crate) fn difference(before: &[RowResult], after: &[RowResult]) -> Option<PairedDifference> {
-    let after: BTreeMap<usize, f64> = after.iter().filter_map(|row| Some((row.row, row.score()?))).collect();
-    PairedDifference::of(before.iter().filter_map(|row| Some((row.score()?, *after.get(&row.row)?))))
-}
-
-/// The report of what every stage gave.
-pub(crate) fn make(
-    run: &Run<'_>,
-    plan: Plan,
-    space: &SearchSpace,
-    found: Found,
-    demos: DemoSets,
-    proposals: Proposals,
-    test: Option<TestResult>,
-) -> Report {
-    let config = run.config;
-    let default = space.default_choices();
-    let full = |choices: &Choices| {
-        let mut trials = found.trials.iter().rev();
-        trials.find(|trial| trial.choices == *choices && trial.kind != TrialKind::Minibatch)
-    };
-    let (before, after) = (full(&default), full(&found.choices));
-    let scored = |choices: &Choices, trial: Option<&TrialRecord>| Scored {
-        choices: choices.clone(),
-        score: trial.and_then(|trial| trial.score),
-    };
-    let rows = |trial: Option<&TrialRecord>| trial.map(|trial| trial.rows.clone()).unwrap_or_default();
-    let (baseline_rows, winner_rows) = (rows(before), rows(after));
-    let (baseline, winner) = (scored(&default, before), scored(&found.choices, after));
-    let stages = run.counts();
-    let mut calls: BTreeMap<CallRole, CallCounts> = BTreeMap::new();
-    for (role, counts) in stages.values().flatten() {
-        let sum = calls.entry(*role).or_default();
-        sum.requests += counts.requests;
-        sum.cached += counts.cached;
-        sum.failed += counts.failed;
-        sum.usage += counts.usage;
-    }
-    let mut warnings: Vec<String> = demos.warnings.into_iter().chain(proposals.warnings).collect();
-    warnings.extend(found.warnings);
-    warnings.extend(test.as_ref().and_then(|test| test.warning.clone()));
-    let saved = Saved {
-        program_runs: found.trials.iter().map(|trial| trial.known).sum(),
-        teacher_runs: demos.spared_runs,
-        equal_requests: calls.values().map(|counts| counts.cached).sum(),
-    };
-    let mut trials = found.trials;
-    if !config.track_stats {
-        trials.iter_mut().for_each(|trial| trial.rows = Vec::new());
-    }
-    let named = |name: teleprompt_core::PredictorName| name.to_string();
-    let a_run = run.program.predictors().len();
-    // A summary is made and merged, a program described and then its predictors: two calls. A rejected proposal is one more.
-    let tries = proposals.rejected.iter().map(|rejected| rejected.attempt as usize + 1).max().unwrap_or(1);
-    let learning = (demos.waves * a_run).max(2) + tries.min(3);
-    let search = reference::chain(run).saturating_sub(1) * a_run;
-    let chain = learning.max(a_run) + search + usize::from(test.is_some()) * a_run;
-    Report {
-        version: REPORT_VERSION,
-        settings: config.settings(),
-        metric: config.metric_name.clone(),
-        models: Models {
-            task: config.task_lm.model().clone(),
-            prompt: config.prompt_lm.model().clone(),
-            teacher: config.teacher.lm.as_ref().unwrap_or(&config.task_lm).model().clone(),
-        },
-        plan,
-        seed: config.seed,
-        ended: found.ended,
-        baseline,
-        winner,
-        validation_difference: difference(&baseline_rows, &winner_rows),
-        test,
-        instructions: proposals.instructions.into_iter().map(|(name, all)| (named(name), all)).collect(),
-        demo_sets: demos.sources.into_iter().map(|(name, sets)| (named(name), sets)).collect(),
-        rejected: proposals.rejected,
-        dataset_summary: proposals.summary,
-        program_description: proposals.program_description,
-        trials,
-        baseline_rows,
-        winner_rows,
-        calls,
-        stages,
-        saved,
-        bootstrap_failures: demos.failed,
-        warnings,
-        process: Process {
-            seconds: run.shared.purse.elapsed().as_secs_f64(),
-            stage_seconds: run.times(),
-            calls: run.shared.tally(),
-            spent: run.shared.purse.spent(),
-            chain,
-        },
     }
 }

@@ -1,0 +1,144 @@
+//! Progress of a run: one line that is kept up to date on a terminal, one line a stage elsewhere.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+
+use teleprompt_core::{Event, Observer, Stage};
+
+/// Shows how far a run is.
+///
+/// On a terminal one line is rewritten as the stages go on, side by side. Elsewhere each stage says once that it begins and
+/// with how many steps. Trials on all rows, pauses, caps, warnings and the report have lines of their own on both.
+pub struct Progress {
+    state: Mutex<State>,
+}
+
+struct State {
+    out: Box<dyn Write + Send>,
+    live: bool,
+    /// Steps done, and steps at most.
+    stages: BTreeMap<Stage, (u64, u64)>,
+    best: Option<f64>,
+    /// Characters of the line that stands on the terminal.
+    shown: usize,
+}
+
+impl Progress {
+    /// Progress on standard error.
+    pub fn stderr() -> Self {
+        Self::to(Box::new(io::stderr()), io::stderr().is_terminal())
+    }
+
+    /// Progress on `out`; `live` where it is a terminal.
+    pub fn to(out: Box<dyn Write + Send>, live: bool) -> Self {
+        let (stages, best, shown) = Default::default();
+        Self { state: Mutex::new(State { out, live, stages, best, shown }) }
+    }
+}
+
+impl Observer for Progress {
+    fn on_event(&self, event: &Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // A terminal that has gone away must not end a run.
+        let _ = state.take(event);
+    }
+}
+
+impl State {
+    fn take(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Started { lines } => lines.iter().try_for_each(|line| self.line(line)),
+            Event::Resumed { answers } => {
+                self.line(&format!("going on with {answers} answers of the checkpoint"))
+            }
+            Event::Stage { stage, steps } => {
+                self.stages.insert(*stage, (0, *steps));
+                if self.live {
+                    self.status()
+                } else {
+                    self.line(&format!("{}, at most {steps} {}", title(*stage), unit(*stage)))
+                }
+            }
+            Event::Step { stage } => {
+                let (done, most) = self.stages.entry(*stage).or_default();
+                *done += 1;
+                *most = (*most).max(*done);
+                if self.live { self.status() } else { Ok(()) }
+            }
+            Event::Trial { number, full, score, best } => {
+                self.best = Some(*best);
+                match (full, score) {
+                    (true, Some(score)) => self.line(&format!(
+                        "trial {number}: {:.1} % on all rows; the best so far {:.1} %",
+                        100.0 * score,
+                        100.0 * best
+                    )),
+                    _ => Ok(()),
+                }
+            }
+            Event::Paused { seconds, message } => {
+                self.line(&format!("waiting {seconds:.0} s for the provider: {message}"))
+            }
+            Event::CapReached { reason } => self.line(reason),
+            Event::Warning { message } => self.line(&format!("warning: {message}")),
+            Event::Ended { line } => {
+                self.stages.clear();
+                line.lines().try_for_each(|line| self.line(line))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A line that stays, above the one that is kept up to date.
+    fn line(&mut self, text: &str) -> io::Result<()> {
+        self.clear()?;
+        writeln!(self.out, "{text}")?;
+        if self.live && !self.stages.is_empty() { self.status() } else { self.out.flush() }
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        if self.shown > 0 {
+            write!(self.out, "\r{}\r", " ".repeat(self.shown))?;
+            self.shown = 0;
+        }
+        Ok(())
+    }
+
+    fn status(&mut self) -> io::Result<()> {
+        let mut text = String::new();
+        for (stage, (done, most)) in &self.stages {
+            let _ = write!(text, "{}{} {done}/{most}", if text.is_empty() { "" } else { "  " }, word(*stage));
+        }
+        if let Some(best) = self.best {
+            let _ = write!(text, "  best {:.1} %", 100.0 * best);
+        }
+        let pad = self.shown.saturating_sub(text.len());
+        write!(self.out, "\r{text}{}", " ".repeat(pad))?;
+        self.shown = text.len();
+        self.out.flush()
+    }
+}
+
+fn word(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Bootstrap => "demos",
+        Stage::Propose => "proposals",
+        Stage::Search => "search",
+        Stage::Test => "test",
+    }
+}
+
+fn title(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Bootstrap => "making demos",
+        Stage::Propose => "proposing instructions",
+        Stage::Search => "searching",
+        Stage::Test => "testing before and after",
+    }
+}
+
+fn unit(stage: Stage) -> &'static str {
+    if stage == Stage::Propose { "calls" } else { "program runs" }
+}
