@@ -119,6 +119,10 @@ impl Proposer for FixedProposer {
     fn plan(&self, _request: &ProposalRequest<'_>) -> CallRange {
         CallRange::exactly(0)
     }
+
+    fn settings_text(&self) -> String {
+        format!("{self:?}")
+    }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use crate::leak::Data;
 use crate::pool::{Attempt, Place, Pool};
 use crate::program_description::Descriptions;
 use crate::prompts::{Groundings, propose_instruction};
-use crate::proposer::{CallRange, ProposalRequest, Proposals, Proposer, Rejection};
+use crate::proposer::{CallRange, Prepared, ProposalRequest, Proposals, Proposer, Rejection};
 use crate::strip::{drop_unfinished, strip};
 use crate::{dataset_summary, program_description, render, statistics};
 
@@ -114,6 +114,22 @@ impl Proposer for GroundedProposer {
         propose(&self.settings, cx, request).boxed()
     }
 
+    fn prepare<'a>(
+        &'a self,
+        cx: &'a Ctx,
+        request: &'a ProposalRequest<'a>,
+    ) -> BoxFuture<'a, Result<Prepared, ProposeError>> {
+        async move {
+            let caller = Caller::new(cx, request.on_call);
+            prepare(&self.settings, &caller, request).await
+        }
+        .boxed()
+    }
+
+    fn settings_text(&self) -> String {
+        format!("{self:?}")
+    }
+
     fn plan(&self, request: &ProposalRequest<'_>) -> CallRange {
         let names: BTreeSet<&PredictorName> = request.predictors.iter().collect();
         let proposals = names.len() as u64 * self.settings.asked(request) as u64;
@@ -142,26 +158,21 @@ async fn propose(
     let fatal = |source: LmError, partial: Proposals| ProposeError::Lm { source, partial: Box::new(partial) };
 
     let asked = settings.asked(request);
-    let (summary, descriptions) = if asked == 0 {
-        (Summary::default(), Descriptions::none(predictors.len()))
-    } else {
-        let summary = dataset_summary::summarize(&caller, settings, request);
-        let descriptions = program_description::describe(&caller, settings, request, &predictors);
-        match join(summary, descriptions).await {
-            (Ok(summary), Ok(descriptions)) => (summary, descriptions),
-            (Err(error), _) | (_, Err(error)) => return Err(fatal(error, proposals)),
-        }
+    let prepared = match request.prepared {
+        Some(prepared) => prepared.clone(),
+        None => prepare(settings, &caller, request).await?,
     };
-    proposals.warnings.extend(summary.warnings.into_iter().chain(descriptions.warnings));
-    proposals.summary = summary.text;
-    proposals.program_description = descriptions.program;
+    proposals.warnings.extend(prepared.warnings);
+    proposals.summary = prepared.summary;
+    proposals.program_description = prepared.program_description;
 
     let known = statistics::closed_labels(request.trainset);
     let data = Data::new(request, &known);
-    let named = predictors.into_iter().zip(descriptions.modules).enumerate();
-    let mut pools: Vec<Pool<'_>> = named
-        .map(|(i, (named, description))| Pool::new(settings, request, i, named, description, &known))
-        .collect();
+    let mut pools: Vec<Pool<'_>> = Vec::with_capacity(predictors.len());
+    for (i, named) in predictors.into_iter().enumerate() {
+        let description = prepared.module_descriptions.get(&named.name).cloned();
+        pools.push(Pool::new(settings, request, i, named, description, &known));
+    }
 
     let mut open: Vec<Place> = (0..pools.len())
         .flat_map(|predictor| (1..=asked).map(move |index| Place { predictor, index, short: false }))
@@ -183,6 +194,35 @@ async fn propose(
     }
     finish(&mut proposals, pools);
     Ok(proposals)
+}
+
+/// What can be said before there are demos: of the data and, at the same time, of the program.
+async fn prepare(
+    settings: &Settings,
+    caller: &Caller<'_>,
+    request: &ProposalRequest<'_>,
+) -> Result<Prepared, ProposeError> {
+    let predictors = request.resolve()?;
+    if predictors.is_empty() || request.num_candidates <= 1 || settings.asked(request) == 0 {
+        return Ok(Prepared::default());
+    }
+    let summary = dataset_summary::summarize(caller, settings, request);
+    let descriptions = program_description::describe(caller, settings, request, &predictors);
+    let (summary, descriptions): (Summary, Descriptions) = match join(summary, descriptions).await {
+        (Ok(summary), Ok(descriptions)) => (summary, descriptions),
+        (Err(source), _) | (_, Err(source)) => {
+            let partial = Box::new(Proposals::originals(request)?);
+            return Err(ProposeError::Lm { source, partial });
+        }
+    };
+    let names = predictors.into_iter().map(|named| named.name);
+    let modules = names.zip(descriptions.modules).filter_map(|(name, text)| Some((name, text?)));
+    Ok(Prepared {
+        summary: summary.text,
+        program_description: descriptions.program,
+        module_descriptions: modules.collect(),
+        warnings: summary.warnings.into_iter().chain(descriptions.warnings).collect(),
+    })
 }
 
 /// Asks for every open place at once; gives the attempts with their answers in the order of the places.

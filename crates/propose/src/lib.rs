@@ -37,8 +37,8 @@ pub use error::{ConfigError, ConfigProblem, ProposeError};
 pub use fixed::FixedProposer;
 pub use grounded::GroundedProposer;
 pub use proposer::{
-    CallRange, Grounding, InstructionOrigin, ProposalRequest, Proposals, ProposedInstruction, Proposer,
-    RejectReason, Rejection,
+    CallRange, Grounding, InstructionOrigin, Prepared, ProposalRequest, Proposals, ProposedInstruction,
+    Proposer, RejectReason, Rejection,
 };
 pub use strip::strip;
 pub use tips::{Tip, TipCondition, TipDraw, TipLibrary};

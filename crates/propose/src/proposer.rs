@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use teleprompt_core::{Ctx, Demo, Example, NamedPredictor, Nearest, PredictorName, Program};
@@ -82,8 +83,27 @@ pub trait Proposer: Send + Sync {
         request: &'a ProposalRequest<'a>,
     ) -> BoxFuture<'a, Result<Proposals, ProposeError>>;
 
-    /// How many prompt-LM calls [`Proposer::propose`] makes for this request.
+    /// The part of the work that needs no demos, so that it can be done while they are being made. What it gives comes back
+    /// in [`ProposalRequest::prepared`]; its calls are among those of [`Proposer::plan`]. The default prepares nothing.
+    ///
+    /// # Errors
+    /// As [`Proposer::propose`].
+    fn prepare<'a>(
+        &'a self,
+        _cx: &'a Ctx,
+        _request: &'a ProposalRequest<'a>,
+    ) -> BoxFuture<'a, Result<Prepared, ProposeError>> {
+        std::future::ready(Ok(Prepared::default())).boxed()
+    }
+
+    /// How many prompt-LM calls [`Proposer::prepare`] and [`Proposer::propose`] make together for this request.
     fn plan(&self, request: &ProposalRequest<'_>) -> CallRange;
+
+    /// The proposer's own settings as text: two proposers that propose alike have the same. Part of the fingerprint of a run
+    /// that can be resumed. The default is empty.
+    fn settings_text(&self) -> String {
+        String::new()
+    }
 }
 
 /// A shared proposer is a proposer.
@@ -94,6 +114,18 @@ impl<P: Proposer + ?Sized> Proposer for Arc<P> {
         request: &'a ProposalRequest<'a>,
     ) -> BoxFuture<'a, Result<Proposals, ProposeError>> {
         (**self).propose(cx, request)
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        cx: &'a Ctx,
+        request: &'a ProposalRequest<'a>,
+    ) -> BoxFuture<'a, Result<Prepared, ProposeError>> {
+        (**self).prepare(cx, request)
+    }
+
+    fn settings_text(&self) -> String {
+        (**self).settings_text()
     }
 
     fn plan(&self, request: &ProposalRequest<'_>) -> CallRange {
@@ -121,6 +153,8 @@ pub struct ProposalRequest<'a> {
     pub temperature: f64,
     /// Called after each prompt-LM call, answered or failed: for progress displays. Must return soon.
     pub on_call: Option<&'a (dyn Fn() + Sync)>,
+    /// What [`Proposer::prepare`] gave for this request, if it was asked.
+    pub prepared: Option<&'a Prepared>,
 }
 
 impl<'a> ProposalRequest<'a> {
@@ -141,6 +175,7 @@ impl<'a> ProposalRequest<'a> {
             seed: 9,
             temperature: 1.0,
             on_call: None,
+            prepared: None,
         }
     }
 
@@ -176,6 +211,13 @@ impl<'a> ProposalRequest<'a> {
     #[must_use]
     pub fn with_on_call(mut self, on_call: &'a (dyn Fn() + Sync)) -> Self {
         self.on_call = Some(on_call);
+        self
+    }
+
+    /// The same request with what [`Proposer::prepare`] gave for it.
+    #[must_use]
+    pub fn with_prepared(mut self, prepared: &'a Prepared) -> Self {
+        self.prepared = Some(prepared);
         self
     }
 
@@ -216,6 +258,21 @@ impl CallRange {
     pub fn exactly(calls: u64) -> Self {
         Self { least: calls, most: calls, nominal: calls }
     }
+}
+
+/// What [`Proposer::prepare`] gives: what was said of the data and of the program, before there are demos.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Prepared {
+    /// What was said of the data.
+    pub summary: Option<String>,
+    /// What was said of the program.
+    pub program_description: Option<String>,
+    /// What was said of each predictor's part in it.
+    pub module_descriptions: BTreeMap<PredictorName, String>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
 }
 
 /// What a proposer gives.
