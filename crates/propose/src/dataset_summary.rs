@@ -155,9 +155,7 @@ pub(crate) async fn written(
         ..LmSettings::default()
     };
     let own = prompt.own_words();
-    let material: Vec<(String, String)> = (prompt.spec.inputs().iter())
-        .map(|field| (field.prefix.clone(), prompt.inputs.text(&field.name)))
-        .collect();
+    let material = prompt.material();
     let text = strip(&caller.ask(prompt, settings, 0).await?);
     // Only a reader who was shown observations is told to say so.
     if normal(&text) == NOTHING_NEW {

@@ -35,6 +35,7 @@ mod render;
 mod script;
 mod statistics;
 mod strip;
+mod tip_table;
 mod tips;
 
 pub use config::GroundedProposerBuilder;
@@ -49,4 +50,5 @@ pub use proposer::{
 pub use refine::{FailedCase, RefineRequest, Refinement, ScoredInstruction};
 pub use statistics::{DataStatistics, FieldStatistics, Format, Spread, Values};
 pub use strip::strip;
+pub use tip_table::{OriginResult, TipTable, Tried};
 pub use tips::{Tip, TipCondition, TipDraw, TipLibrary};

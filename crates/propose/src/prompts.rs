@@ -13,6 +13,8 @@ use crate::grounding::{Grounding, Heading};
 pub(crate) struct Prompt {
     pub(crate) spec: SignatureSpec,
     pub(crate) inputs: Fields,
+    /// An input that an answer may repeat.
+    pub(crate) repeatable: Option<&'static str>,
 }
 
 impl Prompt {
@@ -29,7 +31,14 @@ impl Prompt {
                 vec![text(output.0, output.1)],
             ),
             inputs: inputs.iter().map(|(name, _, value)| ((*name).to_owned(), value.clone())).collect(),
+            repeatable: None,
         }
+    }
+
+    /// What the prompt shows and no answer should repeat, with the headings that stand before it.
+    pub(crate) fn material(&self) -> Vec<(String, String)> {
+        let fields = self.spec.inputs().iter().filter(|field| self.repeatable != Some(field.name.as_str()));
+        fields.map(|field| (field.prefix.clone(), self.inputs.text(&field.name))).collect()
     }
 
     /// The name of the one output.
@@ -69,7 +78,12 @@ pub(crate) fn observe_rows(statistics: &str, rows: String, known: Option<String>
         None => Prompt::new("ObserveRows", DESCRIBE, &inputs, ("summary", "two or three sentences")),
         Some(known) => {
             inputs.push(("observations", "what others observed on other rows", known));
-            Prompt::new("ObserveMoreRows", ADD, &inputs, ("summary", "one or two sentences, or: nothing new"))
+            let wanted = ("summary", "one or two sentences, or: nothing new");
+            // Who repeats the observations has nothing to add, which is no fault.
+            Prompt {
+                repeatable: Some("observations"),
+                ..Prompt::new("ObserveMoreRows", ADD, &inputs, wanted)
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use teleprompt_propose::{GroundedProposer, ProposalRequest, Proposer, Tip, TipLi
 
 use crate::support::*;
 
-fn written(request: &LmRequest) -> String {
+pub(crate) fn written(request: &LmRequest) -> String {
     let settings = serde_json::to_string(&request.settings).unwrap();
     let mut out = format!("==== {:?} {settings}\n", kind(request));
     for message in &request.messages {
