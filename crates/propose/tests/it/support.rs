@@ -105,6 +105,7 @@ pub(crate) fn kind(request: &LmRequest) -> Kind {
         ("Write an instruction", Kind::Proposal),
         ("Instructions were tried", Kind::Proposal),
         ("Rewrite the current instruction", Kind::Proposal),
+        ("Write a clear and exact instruction", Kind::Proposal),
     ];
     kinds.into_iter().find(|(words, _)| system.contains(words)).unwrap().1
 }
