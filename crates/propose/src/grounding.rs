@@ -99,6 +99,9 @@ pub struct Place<'a> {
 
 /// One piece of the prompt: its heading, and its text for each place.
 ///
+/// What a piece prints as `Debug` is part of the proposer's settings ([`crate::Proposer::settings_text`]), by which a run that
+/// is resumed sees that it is the same: it should tell two pieces apart that say different things.
+///
 /// ```
 /// use teleprompt_propose::{Ground, GroundedProposer, Grounding, Heading, Place};
 ///

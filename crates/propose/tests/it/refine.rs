@@ -69,7 +69,7 @@ fn the_prompt_of_a_later_round() {
         [DatasetSummary, ProgramDescription, ModuleDescription, Demos, Failures, History, CurrentInstruction];
     assert_eq!(origin.groundings()[..7], kinds);
     let asked = lm.log().requests();
-    let shown: Vec<String> = asked.iter().map(|request| crate::prompts::written(request)).collect();
+    let shown: Vec<String> = asked.iter().map(crate::prompts::written).collect();
     insta::assert_snapshot!(shown.join("\n"));
     // Each proposal sees other failures first.
     assert!(
