@@ -3,12 +3,13 @@
 //! Texts are compared by their words: lower case, without punctuation. Quotations of the data are found in
 //! [`crate::leak`], for many proposals at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use teleprompt_core::SignatureSpec;
 
 use crate::proposer::RejectReason;
 use crate::render::{labels, words};
+use crate::script::is_other_script;
 
 /// Consecutive words that are compared to find repetitions of the prompt.
 const ECHO_WORDS: usize = 5;
@@ -250,34 +251,6 @@ fn is_repetitive(text: &str, text_words: &[String]) -> bool {
     text_words.len() >= 20 && grams.len() * 100 <= (text_words.len() - 2) * 65
 }
 
-/// Whether fewer than half of the letters of `text` belong to the script of most letters of `current`.
-fn is_other_script(current: &str, text: &str) -> bool {
-    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-    for script in current.chars().filter_map(script) {
-        *counts.entry(script).or_default() += 1;
-    }
-    let Some((main, _)) = counts.into_iter().max_by_key(|&(_, count)| count) else { return false };
-    let letters: Vec<u32> = text.chars().filter_map(script).collect();
-    letters.iter().filter(|&&script| script == main).count() * 2 < letters.len()
-}
-
-/// A number for the script of a letter: scripts used together (Han and kana) share one, and a script without a number of
-/// its own here is told by its block of 128 characters.
-fn script(c: char) -> Option<u32> {
-    if !c.is_alphabetic() {
-        return None;
-    }
-    Some(match u32::from(c) {
-        0x0000..=0x024F | 0x1E00..=0x1EFF | 0x2C60..=0x2C7F | 0xA720..=0xA7FF | 0xFF21..=0xFF5A => 0,
-        0x0370..=0x03FF | 0x1F00..=0x1FFF => 1,
-        0x0400..=0x052F | 0x1C80..=0x1C8F | 0x2DE0..=0x2DFF | 0xA640..=0xA69F => 2,
-        0x0600..=0x06FF | 0x0750..=0x077F | 0x0870..=0x08FF | 0xFB50..=0xFDFF | 0xFE70..=0xFEFF => 3,
-        0x2E80..=0x30FF | 0x31F0..=0x9FFF | 0xF900..=0xFAFF | 0x20000..=0x3FFFF => 4,
-        0x1100..=0x11FF | 0x3130..=0x318F | 0xA960..=0xA97F | 0xAC00..=0xD7FF => 5,
-        other => 16 + (other >> 7),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -361,13 +334,6 @@ mod tests {
         assert_eq!(check("All about parcels. Rows: 1, 2"), Some("the answer repeats its prompt"));
         assert_eq!(check("I'm here to help."), Some("the answer is a reply, not a description"));
         assert_eq!(check("-"), Some("the answer was empty"));
-    }
-
-    #[test]
-    fn scripts_that_are_used_together_are_one() {
-        assert!(!is_other_script("質問に答える", "しつもんにこたえてください"));
-        assert!(is_other_script("質問に答える", "Answer the question"));
-        assert!(!is_other_script("123", "Answer"));
     }
 
     proptest! {

@@ -1,20 +1,30 @@
 //! The settings of [`GroundedProposer`] and their builder.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use teleprompt_core::{FieldSpec, FieldType, SignatureSpec};
+
 use crate::error::{ConfigError, ConfigProblem};
 use crate::grounded::GroundedProposer;
+use crate::grounding::{FixedText, Ground, Grounding, Heading, STANDARD, standard};
+use crate::prompts;
 use crate::proposer::ProposalRequest;
 use crate::tips::TipLibrary;
 
 /// Checked settings: every count is at least 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) program_aware: bool,
-    pub(crate) data_aware: bool,
-    pub(crate) tip_aware: bool,
-    pub(crate) fewshot_aware: bool,
+    /// Pieces that are not shown.
+    pub(crate) off: BTreeSet<Grounding>,
+    /// Pieces of the user's own, some in place of a standard one.
+    pub(crate) own: BTreeMap<Grounding, Arc<dyn Ground>>,
     pub(crate) view_data_batch_size: usize,
     pub(crate) max_summary_batches: usize,
     pub(crate) row_tokens: usize,
+    pub(crate) batch_tokens: usize,
+    pub(crate) failure_tokens: usize,
+    pub(crate) history_tokens: usize,
     pub(crate) source_tokens: usize,
     pub(crate) demo_tokens: usize,
     pub(crate) summary_tokens: u32,
@@ -30,16 +40,18 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            program_aware: true,
-            data_aware: true,
-            tip_aware: true,
-            fewshot_aware: true,
+            off: BTreeSet::new(),
+            own: BTreeMap::new(),
             // Batch size and number of batches: those of DSPy 3.4.1 (`view_data_batch_size`, ten calls at most).
             view_data_batch_size: 10,
             max_summary_batches: 10,
             // A batch of ten rows stays below 1,500 tokens, a proposal with three demos below 2,000: half of the
             // context of a small model.
             row_tokens: 150,
+            batch_tokens: 1500,
+            // Four failures and eight instructions: below 1,200 tokens together.
+            failure_tokens: 120,
+            history_tokens: 80,
             source_tokens: 800,
             demo_tokens: 150,
             summary_tokens: 160,
@@ -60,6 +72,23 @@ impl Settings {
     pub(crate) fn asked(&self, request: &ProposalRequest<'_>) -> usize {
         request.num_candidates.saturating_sub(1).saturating_sub(self.reserved_edits)
     }
+
+    /// Further attempts at each instruction after the first.
+    pub(crate) fn retries(&self) -> u64 {
+        u64::from(self.max_tries - 1)
+    }
+
+    /// Whether LM calls are made for this piece: it is shown, and the user has put nothing in its place.
+    pub(crate) fn asks_for(&self, kind: &Grounding) -> bool {
+        !self.off.contains(kind) && !self.own.contains_key(kind)
+    }
+
+    /// The pieces that are shown, in the order of the prompt.
+    pub(crate) fn pieces(&self) -> BTreeMap<Grounding, Arc<dyn Ground>> {
+        let kinds = STANDARD.iter().chain(self.own.keys()).filter(|kind| !self.off.contains(kind));
+        let piece = |kind: &Grounding| self.own.get(kind).cloned().or_else(|| standard(kind, self));
+        kinds.filter_map(|kind| Some((kind.clone(), piece(kind)?))).collect()
+    }
 }
 
 /// Builds a [`GroundedProposer`]; see [`GroundedProposer::builder`].
@@ -73,29 +102,56 @@ impl GroundedProposerBuilder {
     /// Whether the program and each predictor's part in it are described (default: yes).
     ///
     /// Costs `1 + P` calls. With it the program's source text goes to the prompt LM.
-    pub fn program_aware(mut self, yes: bool) -> Self {
-        self.settings.program_aware = yes;
-        self
+    pub fn program_aware(self, yes: bool) -> Self {
+        self.shown(Grounding::ProgramDescription, yes).shown(Grounding::ModuleDescription, yes)
     }
 
     /// Whether the data is summarized (default: yes). Costs at most [`Self::max_summary_batches`] calls and one.
     ///
     /// With it rows of the trainset go to the prompt LM.
-    pub fn data_aware(mut self, yes: bool) -> Self {
-        self.settings.data_aware = yes;
-        self
+    pub fn data_aware(self, yes: bool) -> Self {
+        self.shown(Grounding::DatasetSummary, yes)
     }
 
     /// Whether each proposal is written under a tip (default: yes). Costs no call.
-    pub fn tip_aware(mut self, yes: bool) -> Self {
-        self.settings.tip_aware = yes;
-        self
+    pub fn tip_aware(self, yes: bool) -> Self {
+        self.shown(Grounding::Tip, yes)
     }
 
     /// Whether proposals are shown demos of their predictor (default: yes). Costs no call.
-    pub fn fewshot_aware(mut self, yes: bool) -> Self {
-        self.settings.fewshot_aware = yes;
+    pub fn fewshot_aware(self, yes: bool) -> Self {
+        self.shown(Grounding::Demos, yes)
+    }
+
+    /// Leaves one piece out of every prompt. What it would have cost is not paid.
+    pub fn without(self, kind: Grounding) -> Self {
+        self.shown(kind, false)
+    }
+
+    fn shown(mut self, kind: Grounding, yes: bool) -> Self {
+        if yes {
+            self.settings.off.remove(&kind);
+        } else {
+            self.settings.off.insert(kind);
+        }
         self
+    }
+
+    /// Puts a piece of the user's own in place of one that comes with the crate, whose calls are then not made, or adds one
+    /// under [`Grounding::Own`].
+    pub fn grounding(mut self, kind: Grounding, ground: impl Ground + 'static) -> Self {
+        self.settings.own.insert(kind.clone(), Arc::new(ground));
+        self.shown(kind, true)
+    }
+
+    /// Puts a text in place of a piece, such as a description of the data that the user has written: the calls for it are not
+    /// made. An own piece stands under its name; an empty text leaves the piece out.
+    pub fn grounding_text(self, kind: Grounding, text: impl Into<String>) -> Self {
+        let heading = match &kind {
+            Grounding::Own(name) => Heading::new(name, ""),
+            known => standard(known, &self.settings).map_or_else(|| Heading::new("", ""), |it| it.heading()),
+        };
+        self.grounding(kind, FixedText { heading, text: text.into() })
     }
 
     /// Rows shown in each summary call (default 10, at least 1).
@@ -114,6 +170,25 @@ impl GroundedProposerBuilder {
     /// (default 150, at least 1).
     pub fn row_tokens(mut self, tokens: usize) -> Self {
         self.settings.row_tokens = tokens;
+        self
+    }
+
+    /// Tokens for all rows of one summary call together (default 1500, at least 1): where the rows have more, each gets
+    /// its share.
+    pub fn batch_tokens(mut self, tokens: usize) -> Self {
+        self.settings.batch_tokens = tokens;
+        self
+    }
+
+    /// Tokens for each failure in a later round, of which 4 are shown at most (default 120, at least 1).
+    pub fn failure_tokens(mut self, tokens: usize) -> Self {
+        self.settings.failure_tokens = tokens;
+        self
+    }
+
+    /// Tokens for each earlier instruction in a later round, of which 8 are shown at most (default 80, at least 1).
+    pub fn history_tokens(mut self, tokens: usize) -> Self {
+        self.settings.history_tokens = tokens;
         self
     }
 
@@ -190,6 +265,9 @@ impl GroundedProposerBuilder {
             ("view_data_batch_size", settings.view_data_batch_size, ", or switch `data_aware` off"),
             ("max_summary_batches", settings.max_summary_batches, ", or switch `data_aware` off"),
             ("row_tokens", settings.row_tokens, ""),
+            ("batch_tokens", settings.batch_tokens, ""),
+            ("failure_tokens", settings.failure_tokens, ", or leave `Grounding::Failures` out"),
+            ("history_tokens", settings.history_tokens, ", or leave `Grounding::History` out"),
             ("source_tokens", settings.source_tokens, ", or switch `program_aware` off"),
             ("demo_tokens", settings.demo_tokens, ", or switch `fewshot_aware` off"),
             ("summary_tokens", settings.summary_tokens as usize, ""),
@@ -204,6 +282,15 @@ impl GroundedProposerBuilder {
             .map(|(setting, _, remedy)| ConfigProblem::Zero { setting, remedy })
             .collect();
         problems.extend(settings.tips.problems());
+        // The prompt is a signature: its own check says what is wrong with a heading.
+        let headings: Vec<Heading> = settings.pieces().values().map(|piece| piece.heading()).collect();
+        let field = |name: &str| FieldSpec::new(name, FieldType::Text);
+        let inputs = headings.iter().map(|heading| field(&heading.name)).chain([field(prompts::MODULE.0)]);
+        if let Err(error) =
+            SignatureSpec::new("ProposeInstruction", "", inputs.collect(), vec![field(prompts::INSTRUCTION)])
+        {
+            problems.push(ConfigProblem::Heading { problem: error.to_string() });
+        }
         if problems.is_empty() { Ok(GroundedProposer { settings }) } else { Err(ConfigError { problems }) }
     }
 }
@@ -211,6 +298,7 @@ impl GroundedProposerBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proposer::Proposer as _;
     use crate::tips::Tip;
 
     #[test]
@@ -224,6 +312,43 @@ mod tests {
              `max_tries` is 0: set it to 1 or more; two tips have the key `a`: rename one, or remove the first with \
              `TipLibrary::without`; tip `a` has the weight NaN: give it a finite weight above 0, or remove the tip"
         );
-        assert_eq!(GroundedProposerBuilder::default().build(), Ok(GroundedProposer::default()));
+        let built = GroundedProposerBuilder::default().build().unwrap();
+        assert_eq!(built.settings_text(), GroundedProposer::default().settings_text());
+    }
+
+    #[test]
+    fn a_heading_must_fit_into_the_prompt() {
+        let own = |name: &str| {
+            let kind = Grounding::Own(name.to_owned());
+            let built = GroundedProposerBuilder::default().grounding_text(kind, "x").build();
+            built.map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(own("house_rules"), Ok(()));
+        for name in ["tip", "module", "instruction"] {
+            let error = own(name).unwrap_err();
+            assert!(error.contains("heading") && error.contains(name), "{error}");
+        }
+        assert!(own("house rules").unwrap_err().contains("`house rules`"));
+    }
+
+    #[test]
+    fn pieces_are_shown_in_the_order_of_the_prompt() {
+        let builder = GroundedProposerBuilder::default().data_aware(false).without(Grounding::History);
+        let settings = builder.grounding_text(Grounding::Own("b".into()), "x").settings;
+        let kinds: Vec<Grounding> = settings.pieces().into_keys().collect();
+        use Grounding::*;
+        assert_eq!(
+            kinds,
+            [
+                ProgramDescription,
+                ModuleDescription,
+                Demos,
+                Own("b".into()),
+                Failures,
+                CurrentInstruction,
+                Tip
+            ]
+        );
+        assert!(!settings.asks_for(&DatasetSummary) && settings.asks_for(&ModuleDescription));
     }
 }

@@ -1,14 +1,16 @@
 //! The data summary: what the rows have in common, in two or three sentences.
 //!
 //! ```text
-//!   rows ─ shuffled by seed ─▶ batch 1 ─▶ observation ┐
-//!                              batch 2 ─▶ observation ├─▶ merge ─▶ summary
-//!                              ...        (all at once)┘
+//!   rows ─ shuffled by seed ─▶ wave 1: 2 batches at once ─▶ observations
+//!                              wave 2: 3 batches at once ─▶ what those lack, or "nothing new"
+//!                              wave 3: the rest at once     left out if all of wave 2 had nothing new
+//!                                                    └─▶ merge ─▶ summary
 //! ```
 //!
-//! Each call sees figures that were computed over all rows, so that the model need not guess them. The calls are those of
-//! [`calls`]: one per batch, and one to merge them where there are two batches or more.
+//! Each call sees figures that were computed over all rows, so that the model need not guess them. Waves are a compromise:
+//! readers one after the other could stop at any batch and would take ten calls' time; all at once could not stop at all.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use futures::future::join_all;
@@ -16,12 +18,20 @@ use teleprompt_core::lm::LmSettings;
 use teleprompt_core::{Example, LmError, rng};
 
 use crate::call::{Caller, Failure};
-use crate::checks::check_grounding;
+use crate::checks::{check_grounding, normal};
 use crate::config::Settings;
-use crate::proposer::ProposalRequest;
-use crate::render::{CHARS_PER_TOKEN, cut, fields};
+use crate::grounding::Grounding;
+use crate::prompts::{self, NOTHING_NEW};
+use crate::proposer::{CallRange, ProposalRequest};
+use crate::render::{CHARS_PER_TOKEN, cut, fields, one_line, share, words};
+use crate::statistics::DataStatistics;
 use crate::strip::strip;
-use crate::{prompts, statistics};
+
+/// Batches of the first wave, and of the second.
+const WAVES: [usize; 2] = [2, 3];
+/// Share of an observation's words that the observations before it may hold before it counts as nothing new: one that only
+/// says again what is known, in other order.
+const KNOWN_WORDS: f64 = 0.9;
 
 /// Temperature of summaries and descriptions, where that of the proposals is not lower still. Every proposal builds on the
 /// one sample that is drawn of them: they should say what is likely, and variety comes from the proposals. Not 0, at which
@@ -35,13 +45,21 @@ pub(crate) struct Summary {
     pub(crate) warnings: Vec<String>,
 }
 
-/// The number of batches, and of calls to merge them.
-pub(crate) fn calls(settings: &Settings, rows: usize) -> (usize, usize) {
-    if !settings.data_aware {
-        return (0, 0);
+/// The number of batches.
+fn batches(settings: &Settings, rows: usize) -> usize {
+    if !settings.asks_for(&Grounding::DatasetSummary) {
+        return 0;
     }
-    let batches = rows.div_ceil(settings.view_data_batch_size).min(settings.max_summary_batches);
-    (batches, usize::from(batches > 1))
+    rows.div_ceil(settings.view_data_batch_size).min(settings.max_summary_batches)
+}
+
+/// The calls for a summary of this many rows.
+pub(crate) fn calls(settings: &Settings, rows: usize) -> CallRange {
+    let batches = batches(settings, rows);
+    let nominal = batches + usize::from(batches > 1);
+    // At the least, the third wave is left out, and nothing is left to merge.
+    let least = batches.min(WAVES.iter().sum());
+    CallRange { least: least as u64, most: nominal as u64, nominal: nominal as u64 }
 }
 
 /// Summarizes the trainset. `Err` only where no call can succeed: a call that fails is a warning, and the figures stand in
@@ -51,24 +69,38 @@ pub(crate) async fn summarize(
     settings: &Settings,
     request: &ProposalRequest<'_>,
 ) -> Result<Summary, LmError> {
-    let (batches, _) = calls(settings, request.trainset.len());
+    let batches = batches(settings, request.trainset.len());
     if batches == 0 {
         return Ok(Summary::default());
     }
-    let figures = statistics::describe(request.trainset);
+    let figures = DataStatistics::of(request.trainset).to_string();
     // Shuffled: a file that is sorted by label would show each reader one label.
     let order = rng::permutation(request.seed, "summary", &[], request.trainset.len());
-    let observe = order.chunks(settings.view_data_batch_size).take(batches).map(|batch| {
-        let rows = batch.iter().filter_map(|&row| request.trainset.get(row));
-        let prompt = prompts::observe_rows(&figures, rows_text(rows, settings.row_tokens));
-        written(caller, prompt, settings.summary_tokens, request.temperature)
-    });
-    let mut observations = Vec::new();
+    let mut waiting: &[&[usize]] =
+        &order.chunks(settings.view_data_batch_size).take(batches).collect::<Vec<_>>();
+    let mut observations: Vec<String> = Vec::new();
     let mut failures = Vec::new();
-    for answer in join_all(observe).await {
-        match answer {
-            Ok(text) => observations.push(text),
-            Err(failure) => failures.push(failure.message()?),
+    for wave in WAVES.into_iter().chain([usize::MAX]) {
+        let (now, later) = waiting.split_at(wave.min(waiting.len()));
+        waiting = later;
+        let known = (!observations.is_empty()).then(|| list(&observations));
+        let observe = now.iter().map(|batch| {
+            let rows: Vec<&Example> = batch.iter().filter_map(|&row| request.trainset.get(row)).collect();
+            let prompt = prompts::observe_rows(&figures, rows_text(&rows, settings), known.clone());
+            written(caller, prompt, settings.summary_tokens, request.temperature)
+        });
+        let answers = join_all(observe).await;
+        let had_nothing_new = |answer: &Result<String, Failure>| matches!(answer, Ok(text) if normal(text) == NOTHING_NEW || is_known(text, &observations));
+        let nothing_new = known.is_some() && !answers.is_empty() && answers.iter().all(had_nothing_new);
+        for answer in answers {
+            match answer {
+                Ok(text) if normal(&text) == NOTHING_NEW || is_known(&text, &observations) => {}
+                Ok(text) => observations.push(text),
+                Err(failure) => failures.push(failure.message()?),
+            }
+        }
+        if nothing_new {
+            break;
         }
     }
     let mut summary = Summary::default();
@@ -102,6 +134,14 @@ pub(crate) async fn summarize(
     Ok(summary)
 }
 
+/// Whether almost all words of an observation stand in those before it.
+fn is_known(text: &str, before: &[String]) -> bool {
+    let known: BTreeSet<String> = before.iter().flat_map(|text| words(text)).collect();
+    let text: BTreeSet<String> = words(text).into_iter().collect();
+    let said = text.iter().filter(|word| known.contains(*word)).count();
+    !text.is_empty() && said as f64 >= KNOWN_WORDS * text.len() as f64
+}
+
 /// One call for a summary or a description of at most `tokens` tokens; a copy of its prompt is a failure.
 pub(crate) async fn written(
     caller: &Caller<'_>,
@@ -115,10 +155,12 @@ pub(crate) async fn written(
         ..LmSettings::default()
     };
     let own = prompt.own_words();
-    let material: Vec<(String, String)> = (prompt.spec.inputs().iter())
-        .map(|field| (field.prefix.clone(), prompt.inputs.text(&field.name)))
-        .collect();
+    let material = prompt.material();
     let text = strip(&caller.ask(prompt, settings, 0).await?);
+    // Only a reader who was shown observations is told to say so.
+    if normal(&text) == NOTHING_NEW {
+        return Ok(text);
+    }
     let material: Vec<(&str, &str)> =
         material.iter().map(|(heading, piece)| (&**heading, &**piece)).collect();
     if let Some(problem) = check_grounding(&text, &own, &material) {
@@ -128,19 +170,24 @@ pub(crate) async fn written(
     Ok(cut(&text, tokens as usize * 6 / CHARS_PER_TOKEN))
 }
 
-/// Rows, numbered, with the expected answers after the inputs.
-fn rows_text<'a>(rows: impl Iterator<Item = &'a Example>, tokens: usize) -> String {
+/// Rows, numbered, with the expected answers after the inputs: each within its budget, and all of them within theirs.
+fn rows_text(rows: &[&Example], settings: &Settings) -> String {
+    let written = |row: &Example, tokens| fields(&row.clone().into_fields(), tokens);
+    let lengths: Vec<usize> =
+        rows.iter().map(|row| written(row, settings.row_tokens).chars().count()).collect();
+    // Short rows leave their room to the long ones.
+    let fair = share(&lengths, settings.batch_tokens) / CHARS_PER_TOKEN;
+    let tokens = settings.row_tokens.min(fair.max(1));
     let mut out = String::new();
-    for (i, row) in rows.enumerate() {
+    for (i, row) in rows.iter().enumerate() {
         let newline = if i == 0 { "" } else { "\n" };
-        let _ = write!(out, "{newline}Row {}\n{}", i + 1, fields(&row.clone().into_fields(), tokens));
+        let _ = write!(out, "{newline}Row {}\n{}", i + 1, written(row, tokens));
     }
     out
 }
 
 fn list(texts: &[String]) -> String {
-    let lines =
-        texts.iter().enumerate().map(|(i, text)| format!("{}. {}", i + 1, crate::render::one_line(text)));
+    let lines = texts.iter().enumerate().map(|(i, text)| format!("{}. {}", i + 1, one_line(text)));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -153,14 +200,16 @@ mod tests {
     #[test]
     fn the_calls_follow_the_rows() {
         let settings = Settings::default();
-        let check =
-            |rows: usize, expect: (usize, usize)| assert_eq!(calls(&settings, rows), expect, "{rows}");
-        check(0, (0, 0));
-        check(10, (1, 0));
-        check(11, (2, 1));
-        check(95, (10, 1));
-        check(5000, (10, 1));
-        assert_eq!(calls(&Settings { data_aware: false, ..settings }, 50), (0, 0));
+        let check = |rows: usize, least: u64, nominal: u64| {
+            assert_eq!(calls(&settings, rows), CallRange { least, most: nominal, nominal }, "{rows}");
+        };
+        check(0, 0, 0);
+        check(10, 1, 1);
+        check(11, 2, 3);
+        check(95, 5, 11);
+        check(5000, 5, 11);
+        let off = Settings { off: BTreeSet::from([Grounding::DatasetSummary]), ..settings };
+        assert_eq!(calls(&off, 50), CallRange::exactly(0));
     }
 
     #[test]
@@ -168,10 +217,28 @@ mod tests {
         let row = |text: &str| {
             Example::new(Fields::new().with("a", text).with("b", "x")).with_inputs(&["a"]).unwrap()
         };
-        let rows = [row("short"), row(&"long ".repeat(30))];
+        let (short, long) = (row("short"), row(&"long ".repeat(30)));
+        let settings = Settings { row_tokens: 6, ..Settings::default() };
         assert_eq!(
-            rows_text(rows.iter(), 6),
+            rows_text(&[&short, &long], &settings),
             "Row 1\na: short\nb: x\nRow 2\na: long long long long lon [cut: 126 more characters]\nb: x"
         );
+        // Eight long rows share 40 tokens: five for each.
+        let settings = Settings { row_tokens: 30, batch_tokens: 40, ..Settings::default() };
+        let text = rows_text(&[&long; 8], &settings);
+        assert_eq!(
+            text.matches("a: long long long long [cut: 130 more characters]\nb: x").count(),
+            8,
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_observation_that_says_it_again_is_known() {
+        let before =
+            ["Short questions, some with spelling mistakes.".to_owned(), "Answers are labels.".to_owned()];
+        assert!(is_known("Some short questions; answers are labels with mistakes.", &before));
+        assert!(!is_known("Short questions about animals and countries.", &before));
+        assert!(!is_known("", &before) && !is_known("Short questions.", &[]));
     }
 }

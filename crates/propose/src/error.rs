@@ -98,4 +98,10 @@ pub enum ConfigProblem {
         /// The weight, as text.
         weight: String,
     },
+    /// A grounding's heading cannot be a field of the prompt.
+    #[error("a grounding's heading cannot stand in the prompt: {problem}")]
+    Heading {
+        /// What is wrong with it.
+        problem: String,
+    },
 }

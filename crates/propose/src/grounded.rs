@@ -13,28 +13,25 @@
 //! depends on the answers and not on when they came. Source: MIPRO, arXiv:2406.11695, section 3 (grounding), and the
 //! proposer of DSPy 3.4.1.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, join, join_all};
 use teleprompt_core::lm::LmSettings;
-use teleprompt_core::{Ctx, Demo, DemoOrigin, Fields, LmError, PredictorName};
+use teleprompt_core::{Ctx, LmError, PredictorName};
 
 use crate::call::{Caller, Failure};
 use crate::config::{GroundedProposerBuilder, Settings};
 use crate::dataset_summary::Summary;
 use crate::error::ProposeError;
 use crate::leak::Data;
-use crate::pool::{Attempt, Place, Pool};
+use crate::pool::{Attempt, Open, Pool};
 use crate::program_description::Descriptions;
-use crate::prompts::{Groundings, propose_instruction};
+use crate::prompts::propose_instruction;
 use crate::proposer::{CallRange, Prepared, ProposalRequest, Proposals, Proposer, Rejection};
+use crate::refine::{RefineRequest, Refinement};
 use crate::strip::{drop_unfinished, strip};
-use crate::{dataset_summary, program_description, render, statistics};
-
-/// Demos shown for a proposal, at most; the reference's number.
-const DEMOS_SHOWN: usize = 3;
+use crate::{dataset_summary, program_description, statistics};
 
 /// Proposes instructions by asking the prompt LM, grounded in a summary of the data, a description of the program and of
 /// the predictor, demos, a tip and the current instruction.
@@ -50,14 +47,15 @@ const DEMOS_SHOWN: usize = 3;
 ///
 /// ```text
 ///   N = 1:  0                                             also if edits are reserved for all other places
-///   else    B + (1 if B > 1)     data summary             if data_aware
+///   else    B + (1 if B > 1)     data summary             if data_aware; 5 if the readers find nothing new after them
 ///           + 1 + P              program, predictors      if program_aware
 ///           + P * (N - 1)        proposals                less P for each place reserved for edits
 ///           + retries            at most 2 * P * (N - 1)
 /// ```
 ///
-/// Without retries, three calls at most wait for one another: batch, merge, proposal (or program, predictor, proposal);
-/// each round of retries adds one. How many run at once is for the [`teleprompt_core::Lm`] to limit.
+/// Without retries, five calls at most wait for one another: three waves of batches (2, 3 and the rest), merge, proposal;
+/// each round of retries adds one. With at most two batches it is three. How many run at once is for the
+/// [`teleprompt_core::Lm`] to limit. A later round ([`Proposer::refine`]) costs one call for each new instruction, and retries.
 ///
 /// # Determinism
 /// A function of the request and of the model's answers, whatever their timing. Random streams: `summary` (order of rows),
@@ -93,7 +91,7 @@ const DEMOS_SHOWN: usize = 3;
 /// assert_eq!(pool[2].origin, InstructionOrigin::Edited { edit: "label_list".into() });
 /// assert_eq!(proposals.rejected.len(), 3);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct GroundedProposer {
     pub(crate) settings: Settings,
 }
@@ -136,11 +134,29 @@ impl Proposer for GroundedProposer {
         if proposals == 0 {
             return CallRange::default();
         }
-        let (batches, merge) = dataset_summary::calls(&self.settings, request.trainset.len());
-        let least = batches + program_description::calls(&self.settings, names.len());
-        let least = least as u64 + proposals;
-        let nominal = least + merge as u64;
-        CallRange { least, nominal, most: nominal + proposals * u64::from(self.settings.max_tries - 1) }
+        let summary = dataset_summary::calls(&self.settings, request.trainset.len());
+        let others = program_description::calls(&self.settings, names.len()) as u64 + proposals;
+        let nominal = summary.nominal + others;
+        CallRange {
+            least: summary.least + others,
+            nominal,
+            most: nominal + proposals * self.settings.retries(),
+        }
+    }
+
+    /// Asks for every new instruction at once, shown the failures (some of them for each), the history and what
+    /// [`RefineRequest::prepared`] holds; the rules of the pool are those of the first round.
+    fn refine<'a>(
+        &'a self,
+        cx: &'a Ctx,
+        request: &'a RefineRequest<'a>,
+    ) -> BoxFuture<'a, Result<Refinement, ProposeError>> {
+        refine(&self.settings, cx, request).boxed()
+    }
+
+    fn plan_refine(&self, request: &RefineRequest<'_>) -> CallRange {
+        let proposals = request.num_candidates as u64;
+        CallRange { most: proposals * (1 + self.settings.retries()), ..CallRange::exactly(proposals) }
     }
 }
 
@@ -155,45 +171,45 @@ async fn propose(
         return Ok(proposals);
     }
     let caller = Caller::new(cx, request.on_call);
-    let fatal = |source: LmError, partial: Proposals| ProposeError::Lm { source, partial: Box::new(partial) };
-
-    let asked = settings.asked(request);
     let prepared = match request.prepared {
         Some(prepared) => prepared.clone(),
         None => prepare(settings, &caller, request).await?,
     };
-    proposals.warnings.extend(prepared.warnings);
-    proposals.summary = prepared.summary;
-    proposals.program_description = prepared.program_description;
+    proposals.warnings.extend(prepared.warnings.iter().cloned());
+    proposals.summary.clone_from(&prepared.summary);
+    proposals.program_description.clone_from(&prepared.program_description);
+    proposals.module_descriptions.clone_from(&prepared.module_descriptions);
 
     let known = statistics::closed_labels(request.trainset);
-    let data = Data::new(request, &known);
+    let data =
+        Data::new(request.program, &known).rows(request.trainset).demos(request.demo_sets.values().flatten());
     let mut pools: Vec<Pool<'_>> = Vec::with_capacity(predictors.len());
     for (i, named) in predictors.into_iter().enumerate() {
-        let description = prepared.module_descriptions.get(&named.name).cloned();
-        pools.push(Pool::new(settings, request, i, named, description, &known));
+        pools.push(Pool::new(settings, request, i, named, &known));
     }
-
-    let mut open: Vec<Place> = (0..pools.len())
-        .flat_map(|predictor| (1..=asked).map(move |index| Place { predictor, index, short: false }))
-        .collect();
-    for attempt in 1..=settings.max_tries {
-        if open.is_empty() {
-            break;
-        }
-        let round = ask_round(settings, &caller, request, &proposals, &mut pools, &open, attempt).await;
-        let (again, stopped) = take_round(&data, &mut pools, &mut proposals, round, attempt);
-        open = again;
-        if let Some(error) = stopped {
-            finish(&mut proposals, pools);
-            return Err(fatal(error, proposals));
+    let asked = settings.asked(request);
+    let round = Round {
+        settings,
+        caller: &caller,
+        data: &data,
+        prepared: &prepared,
+        temperature: request.temperature,
+    };
+    let (rejected, stopped) = round.run(&mut pools, asked).await;
+    proposals.rejected = rejected;
+    if stopped.is_none() {
+        for pool in &mut pools {
+            proposals.warnings.extend(pool.fill(request.num_candidates - 1, asked));
         }
     }
-    for pool in &mut pools {
-        proposals.warnings.extend(pool.fill(request.num_candidates, asked));
+    for pool in pools {
+        let instructions = proposals.instructions.entry(pool.named.name.clone()).or_default();
+        instructions.extend(pool.into_accepted());
     }
-    finish(&mut proposals, pools);
-    Ok(proposals)
+    match stopped {
+        Some(source) => Err(ProposeError::Lm { source, partial: Box::new(proposals) }),
+        None => Ok(proposals),
+    }
 }
 
 /// What can be said before there are demos: of the data and, at the same time, of the program.
@@ -225,146 +241,134 @@ async fn prepare(
     })
 }
 
-/// Asks for every open place at once; gives the attempts with their answers in the order of the places.
-async fn ask_round<'t>(
+async fn refine(
     settings: &Settings,
-    caller: &Caller<'_>,
-    request: &ProposalRequest<'_>,
-    known: &Proposals,
-    pools: &mut [Pool<'t>],
-    open: &[Place],
-    attempt: u32,
-) -> Vec<(Attempt<'t>, Result<String, Failure>)> {
-    let mut attempts = Vec::new();
-    let mut calls = Vec::new();
-    for &place in open {
-        let Some(pool) = pools.get_mut(place.predictor) else { continue };
-        let tip = pool.next_tip();
-        let spec = pool.named.predictor.spec();
-        let sets = request.demo_sets.get(&pool.named.name).filter(|_| settings.fewshot_aware);
-        let shown = sets.map(|sets| demos_for(sets, place.index)).filter(|shown| !shown.is_empty());
-        let groundings = Groundings {
-            short: false,
-            dataset_summary: known.summary.clone(),
-            program_description: known.program_description.clone(),
-            module: render::signature(pool.named.name.as_str(), spec),
-            module_description: pool.module_description.clone(),
-            examples: shown.map(|shown| render::demos(spec, shown, settings.demo_tokens)),
-            current_instruction: pool.current.to_string(),
-            tip: tip.map(|tip| tip.text.clone()).filter(|text| !text.is_empty()),
-        };
-        let groundings = if place.short { groundings.shortened() } else { groundings };
-        let lm = LmSettings {
-            temperature: Some(request.temperature),
-            max_tokens: Some(pool.max_tokens()),
-            ..LmSettings::default()
-        };
-        let rollout = pool.rollout(place.index, attempt);
-        calls.push(caller.ask(propose_instruction(&groundings), lm, rollout));
-        attempts.push(Attempt { place, tip, groundings });
-    }
-    attempts.into_iter().zip(join_all(calls).await).collect()
-}
-
-/// Takes the good proposals of a round, in order. Gives the places to ask for again, and the error that ends it all.
-fn take_round(
-    data: &Data<'_>,
-    pools: &mut [Pool<'_>],
-    proposals: &mut Proposals,
-    round: Vec<(Attempt<'_>, Result<String, Failure>)>,
-    attempt: u32,
-) -> (Vec<Place>, Option<LmError>) {
-    let mut stopped = None;
-    let mut written = Vec::new();
-    for (attempted, answer) in round {
-        let Some(pool) = pools.get_mut(attempted.place.predictor) else { continue };
-        match answer {
-            Ok(text) => {
-                let text = strip(&text);
-                let text = drop_unfinished(&text, pool.max_tokens()).to_owned();
-                written.push((attempted, text));
-            }
-            Err(failure) => match failure.message() {
-                Ok(message) => pool.failures.push(message),
-                Err(error) => stopped = stopped.or(Some(error)),
-            },
-        }
-    }
-    let currents = written.iter().map(|(attempted, text)| {
-        let current = pools.get(attempted.place.predictor).map(|pool| &*pool.current).unwrap_or_default();
-        (text.as_str(), current)
-    });
-    let quotes = data.quoted(currents);
-
-    let mut again = Vec::new();
-    for ((attempted, text), quoted) in written.into_iter().zip(quotes) {
-        let Attempt { place, tip, groundings } = attempted;
-        let Some(pool) = pools.get_mut(place.predictor) else { continue };
-        let tip = tip.map(|tip| tip.key.clone());
-        let offered = pool.offer(place.index, &text, tip.clone(), &groundings, quoted);
-        if let Err(reason) = offered {
-            again.push(Place { short: place.short || reason.calls_for_less(), ..place });
-            let predictor = pool.named.name.clone();
-            proposals.rejected.push(Rejection { predictor, index: place.index, attempt, tip, text, reason });
-        }
-    }
-    (again, stopped)
-}
-
-/// Moves what the pools hold behind the originals, and puts the rejections in order.
-fn finish(proposals: &mut Proposals, pools: Vec<Pool<'_>>) {
-    let order: Vec<PredictorName> = pools.iter().map(|pool| pool.named.name.clone()).collect();
-    for pool in pools {
-        let instructions = proposals.instructions.entry(pool.named.name.clone()).or_default();
-        instructions.extend(pool.into_accepted());
-    }
-    let place = |name: &PredictorName| order.iter().position(|known| known == name);
-    proposals
-        .rejected
-        .sort_by_key(|rejection| (place(&rejection.predictor), rejection.index, rejection.attempt));
-}
-
-/// The demos shown for the candidate of this index: none at the empty set 0, else up to three, from the set of the same
-/// index on and round again. Bootstrapped ones, for they show the predictor at work; labeled ones only where there are none.
-fn demos_for(sets: &[Arc<[Demo]>], index: usize) -> Vec<&Fields> {
-    if sets.is_empty() || index.is_multiple_of(sets.len()) {
-        return Vec::new();
-    }
-    let start = index % sets.len();
-    let of = |origin: DemoOrigin| {
-        let mut shown: Vec<&Fields> = Vec::new();
-        let demos = sets.iter().cycle().skip(start).take(sets.len()).flat_map(|set| set.iter());
-        for demo in demos.filter(|demo| demo.origin == origin) {
-            if shown.len() < DEMOS_SHOWN && !shown.contains(&&*demo.fields) {
-                shown.push(&demo.fields);
-            }
-        }
-        shown
+    cx: &Ctx,
+    request: &RefineRequest<'_>,
+) -> Result<Refinement, ProposeError> {
+    let (predictor, named) = request.resolve()?;
+    let caller = Caller::new(cx, request.on_call);
+    let nothing = Prepared::default();
+    let prepared = request.prepared.unwrap_or(&nothing);
+    let known = statistics::closed_labels(request.trainset);
+    let data = Data::new(request.program, &known)
+        .rows(request.trainset)
+        .demos([&*request.demos])
+        .failures(&request.failures);
+    let mut pool = Pool::later(settings, request, predictor, named, &known);
+    let round = Round { settings, caller: &caller, data: &data, prepared, temperature: request.temperature };
+    let (rejected, stopped) = round.run(std::slice::from_mut(&mut pool), request.num_candidates).await;
+    let warnings = match stopped {
+        None => pool.fill(request.num_candidates, request.num_candidates),
+        Some(_) => Vec::new(),
     };
-    let bootstrapped = of(DemoOrigin::Bootstrapped);
-    if bootstrapped.is_empty() { of(DemoOrigin::Labeled) } else { bootstrapped }
+    let instructions = pool.into_accepted().collect();
+    match stopped {
+        None => Ok(Refinement { instructions, rejected, warnings }),
+        Some(source) => {
+            let instructions = BTreeMap::from([(request.predictor.clone(), instructions)]);
+            let partial = Box::new(Proposals { instructions, rejected, ..Proposals::default() });
+            Err(ProposeError::Lm { source, partial })
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What all attempts of a proposal share.
+struct Round<'a> {
+    settings: &'a Settings,
+    caller: &'a Caller<'a>,
+    data: &'a Data<'a>,
+    prepared: &'a Prepared,
+    temperature: f64,
+}
 
-    #[test]
-    fn demos_start_at_the_set_of_the_same_index() {
-        let demo = |origin: fn(Fields) -> Demo, i: i64| origin(Fields::new().with("a", i));
-        let sets: Vec<Arc<[Demo]>> = vec![
-            Arc::new([]),
-            Arc::new([demo(Demo::labeled, 0)]),
-            Arc::new([demo(Demo::bootstrapped, 1), demo(Demo::bootstrapped, 2)]),
-            Arc::new([demo(Demo::bootstrapped, 2), demo(Demo::labeled, 9), demo(Demo::bootstrapped, 3)]),
-        ];
-        let shown = |sets: &[Arc<[Demo]>], index| -> Vec<String> {
-            demos_for(sets, index).into_iter().map(|fields| fields.text("a")).collect()
-        };
-        assert!(shown(&sets, 0).is_empty() && shown(&sets, 4).is_empty() && shown(&[], 1).is_empty());
-        assert_eq!(shown(&sets, 1), ["1", "2", "3"]);
-        assert_eq!(shown(&sets, 3), ["2", "3", "1"]);
-        assert_eq!(shown(&sets, 6), ["1", "2", "3"]);
-        assert_eq!(shown(&sets[..2], 1), ["0"]);
+impl Round<'_> {
+    /// Fills the first `asked` places of each pool, again and again where proposals are rejected. Gives what was rejected, in
+    /// order, and the error that ended it.
+    async fn run(&self, pools: &mut [Pool<'_>], asked: usize) -> (Vec<Rejection>, Option<LmError>) {
+        let mut rejected = Vec::new();
+        let mut open: Vec<Open> = (0..pools.len())
+            .flat_map(|pool| (1..=asked).map(move |index| Open { pool, index, short: false }))
+            .collect();
+        let mut stopped = None;
+        for attempt in 1..=self.settings.max_tries {
+            if open.is_empty() || stopped.is_some() {
+                break;
+            }
+            let answers = self.ask(pools, &open, attempt).await;
+            (open, stopped) = self.take(pools, &mut rejected, answers, attempt);
+        }
+        rejected.sort_by_key(|(pool, rejection)| (*pool, rejection.index, rejection.attempt));
+        (rejected.into_iter().map(|(_, rejection)| rejection).collect(), stopped)
+    }
+
+    /// Asks for every open place at once; gives the attempts with their answers in the order of the places.
+    async fn ask<'t>(
+        &self,
+        pools: &mut [Pool<'t>],
+        open: &[Open],
+        attempt: u32,
+    ) -> Vec<(Attempt<'t>, Result<String, Failure>)> {
+        let pieces = self.settings.pieces();
+        let mut attempts = Vec::new();
+        let mut calls = Vec::new();
+        for &place in open {
+            let Some(pool) = pools.get_mut(place.pool) else { continue };
+            let attempted = pool.attempt(place, &pieces, self.prepared);
+            let lm = LmSettings {
+                temperature: Some(self.temperature),
+                max_tokens: Some(pool.max_tokens()),
+                ..LmSettings::default()
+            };
+            let rollout = pool.rollout(place.index, attempt);
+            calls.push(self.caller.ask(propose_instruction(&attempted.shown), lm, rollout));
+            attempts.push(attempted);
+        }
+        attempts.into_iter().zip(join_all(calls).await).collect()
+    }
+
+    /// Takes the good proposals of a round, in order. Gives the places to ask for again, and the error that ends it all.
+    fn take(
+        &self,
+        pools: &mut [Pool<'_>],
+        rejected: &mut Vec<(usize, Rejection)>,
+        answers: Vec<(Attempt<'_>, Result<String, Failure>)>,
+        attempt: u32,
+    ) -> (Vec<Open>, Option<LmError>) {
+        let mut stopped = None;
+        let mut written = Vec::new();
+        for (attempted, answer) in answers {
+            let Some(pool) = pools.get_mut(attempted.place.pool) else { continue };
+            match answer {
+                Ok(text) => {
+                    let text = strip(&text);
+                    let text = drop_unfinished(&text, pool.max_tokens()).to_owned();
+                    written.push((attempted, text));
+                }
+                Err(failure) => match failure.message() {
+                    Ok(message) => pool.failed_calls.push(message),
+                    Err(error) => stopped = stopped.or(Some(error)),
+                },
+            }
+        }
+        let currents = written.iter().map(|(attempted, text)| {
+            let current = pools.get(attempted.place.pool).map(|pool| &*pool.current).unwrap_or_default();
+            (text.as_str(), current)
+        });
+        let quotes = self.data.quoted(currents);
+
+        let mut again = Vec::new();
+        for ((attempted, text), quoted) in written.into_iter().zip(quotes) {
+            let Attempt { place, tip, shown } = attempted;
+            let Some(pool) = pools.get_mut(place.pool) else { continue };
+            let tip = tip.map(|tip| tip.key.clone());
+            if let Err(reason) = pool.offer(place.index, &text, tip.clone(), &shown, quoted) {
+                again.push(Open { short: place.short || reason.calls_for_less(), ..place });
+                let predictor = pool.named.name.clone();
+                let rejection = Rejection { predictor, index: place.index, attempt, tip, text, reason };
+                rejected.push((place.pool, rejection));
+            }
+        }
+        (again, stopped)
     }
 }

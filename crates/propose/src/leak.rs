@@ -7,32 +7,56 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use teleprompt_core::value::format_value;
-use teleprompt_core::{FieldType, Fields};
+use teleprompt_core::{Demo, Example, FieldType, Fields, Program};
 
-use crate::proposer::ProposalRequest;
+use crate::refine::FailedCase;
 use crate::render::{labels, words};
 use crate::statistics::ClosedLabels;
 
 /// Consecutive words of the data that make a quotation.
 pub(crate) const LEAK_WORDS: usize = 8;
 
-/// The data that no instruction may quote: inputs and open-ended answers of the rows, and the demos.
+/// The data that no instruction may quote: inputs and open-ended answers of the rows, the demos, and failures.
 pub(crate) struct Data<'a> {
-    request: &'a ProposalRequest<'a>,
     /// Fields whose values are a closed set, which may be named.
     closed: BTreeSet<String>,
+    /// Each with whether its closed sets are looked at as well.
+    texts: Vec<(&'a Fields, bool)>,
 }
 
 impl<'a> Data<'a> {
-    pub(crate) fn new(request: &'a ProposalRequest<'a>, known: &ClosedLabels) -> Self {
+    /// No data yet; `known` and the types of the program's outputs say which sets are closed.
+    pub(crate) fn new(program: &dyn Program, known: &ClosedLabels) -> Self {
         let mut closed: BTreeSet<String> = known.keys().cloned().collect();
-        for named in request.program.predictors() {
+        for named in program.predictors() {
             let outputs = named.predictor.spec().outputs().iter();
             let closed_outputs =
                 outputs.filter(|field| matches!(field.ty, FieldType::Bool) || labels(&field.ty).is_some());
             closed.extend(closed_outputs.map(|field| field.name.clone()));
         }
-        Self { request, closed }
+        Self { closed, texts: Vec::new() }
+    }
+
+    /// With these rows.
+    pub(crate) fn rows(mut self, rows: &'a [Example]) -> Self {
+        self.texts.extend(rows.iter().flat_map(|row| [(&row.inputs, true), (&row.labels, false)]));
+        self
+    }
+
+    /// With these sets of demos.
+    pub(crate) fn demos(
+        mut self,
+        sets: impl IntoIterator<Item = &'a (impl AsRef<[Demo]> + ?Sized + 'a)>,
+    ) -> Self {
+        let demos = sets.into_iter().flat_map(|set| set.as_ref().iter());
+        self.texts.extend(demos.map(|demo| (&*demo.fields, false)));
+        self
+    }
+
+    /// With these failures.
+    pub(crate) fn failures(mut self, failures: &'a [FailedCase]) -> Self {
+        self.texts.extend(failures.iter().flat_map(|case| [(&case.inputs, false), (&case.expected, false)]));
+        self
     }
 
     /// For each proposal (with a text that it may quote), the words of the data that it quotes, if any.
@@ -41,19 +65,12 @@ impl<'a> Data<'a> {
         proposals: impl Iterator<Item = (&'b str, &'b str)>,
     ) -> Vec<Option<String>> {
         let mut quotes = Quotes::new(proposals);
-        let mut scan = |fields: &Fields, all: bool| {
+        for (fields, all) in &self.texts {
             for (name, value) in fields.iter() {
-                if all || !self.closed.contains(name) {
+                if *all || !self.closed.contains(name) {
                     quotes.scan(&format_value(value));
                 }
             }
-        };
-        for row in self.request.trainset {
-            scan(&row.inputs, true);
-            scan(&row.labels, false);
-        }
-        for demo in self.request.demo_sets.values().flatten().flat_map(|set| set.iter()) {
-            scan(&demo.fields, false);
         }
         quotes.found()
     }

@@ -2,16 +2,18 @@
 //! and its demos.
 //!
 //! ```text
-//!   Proposer ◀── GroundedProposer   asks the prompt LM        prompts, dataset_summary, program_description, tips
-//!      ▲                            checks what it answers    strip, checks, leak
+//!   Proposer ◀── GroundedProposer   says what is known        dataset_summary, program_description, statistics
+//!      ▲                            shows it to the prompt LM grounding, prompts, tips
+//!      │                            checks what it answers    strip, checks, leak
 //!      │                            fills what stays empty    pool, edits
+//!      │                            does it again, from scores and failures (refine)
 //!      └──────── FixedProposer      a list of the user's own
 //! ```
 //!
 //! The prompts stand in one file and are plain signatures, asked through the context's adapter like every other call. A pool
 //! of instructions always begins with the current one, and no answer of a model can make it smaller than that.
 //!
-//! **Absent on purpose:** scores and search (`teleprompt-miprov2`), providers and limits on calls in flight
+//! **Absent on purpose:** running programs and searching (`teleprompt-miprov2`; scores come in as data), providers and limits on calls in flight
 //! (`teleprompt-lm`), files.
 
 mod call;
@@ -22,23 +24,31 @@ mod edits;
 mod error;
 mod fixed;
 mod grounded;
+mod grounding;
 mod leak;
 mod pool;
 mod program_description;
 mod prompts;
 mod proposer;
+mod refine;
 mod render;
+mod script;
 mod statistics;
 mod strip;
+mod tip_table;
 mod tips;
 
 pub use config::GroundedProposerBuilder;
 pub use error::{ConfigError, ConfigProblem, ProposeError};
 pub use fixed::FixedProposer;
 pub use grounded::GroundedProposer;
+pub use grounding::{Ground, Grounding, Heading, Place};
 pub use proposer::{
-    CallRange, Grounding, InstructionOrigin, Prepared, ProposalRequest, Proposals, ProposedInstruction,
-    Proposer, RejectReason, Rejection,
+    CallRange, InstructionOrigin, Prepared, ProposalRequest, Proposals, ProposedInstruction, Proposer,
+    RejectReason, Rejection,
 };
+pub use refine::{FailedCase, RefineRequest, Refinement, ScoredInstruction};
+pub use statistics::{DataStatistics, FieldStatistics, Format, Spread, Values};
 pub use strip::strip;
+pub use tip_table::{OriginResult, TipTable, Tried};
 pub use tips::{Tip, TipCondition, TipDraw, TipLibrary};

@@ -1,5 +1,5 @@
 //! What the program is for, and what each predictor does in it: one call for the program, then one for each predictor, all
-//! of these at once.
+//! of these at once. A description that the user has switched off or replaced is not asked for.
 
 use futures::future::join_all;
 use teleprompt_core::{LmError, NamedPredictor};
@@ -7,6 +7,7 @@ use teleprompt_core::{LmError, NamedPredictor};
 use crate::call::Caller;
 use crate::config::Settings;
 use crate::dataset_summary::written;
+use crate::grounding::Grounding;
 use crate::prompts;
 use crate::proposer::ProposalRequest;
 use crate::render;
@@ -29,7 +30,9 @@ impl Descriptions {
 
 /// The number of calls for this many predictors.
 pub(crate) fn calls(settings: &Settings, predictors: usize) -> usize {
-    if settings.program_aware { 1 + predictors } else { 0 }
+    let program = usize::from(settings.asks_for(&Grounding::ProgramDescription));
+    let modules = if settings.asks_for(&Grounding::ModuleDescription) { predictors } else { 0 };
+    program + modules
 }
 
 /// Describes the program and these predictors of it. `Err` only where no call can succeed; a description that failed is a
@@ -40,18 +43,23 @@ pub(crate) async fn describe(
     request: &ProposalRequest<'_>,
     predictors: &[NamedPredictor<'_>],
 ) -> Result<Descriptions, LmError> {
-    if !settings.program_aware {
-        return Ok(Descriptions::none(predictors.len()));
+    let mut descriptions = Descriptions::none(predictors.len());
+    if calls(settings, predictors.len()) == 0 {
+        return Ok(descriptions);
     }
-    let mut descriptions = Descriptions::default();
     let (tokens, temperature) = (settings.description_tokens, request.temperature);
     let program = render::program(request.program, settings.source_tokens);
-    match written(caller, prompts::describe_program(program.clone()), tokens, temperature).await {
-        Ok(text) => descriptions.program = Some(text),
-        Err(failure) => {
-            let message = failure.message()?;
-            descriptions.warnings.push(format!("the program could not be described: {message}"));
+    if settings.asks_for(&Grounding::ProgramDescription) {
+        match written(caller, prompts::describe_program(program.clone()), tokens, temperature).await {
+            Ok(text) => descriptions.program = Some(text),
+            Err(failure) => {
+                let message = failure.message()?;
+                descriptions.warnings.push(format!("the program could not be described: {message}"));
+            }
         }
+    }
+    if !settings.asks_for(&Grounding::ModuleDescription) {
+        return Ok(descriptions);
     }
     let known = descriptions.program.as_deref();
     let calls = predictors.iter().map(|named| {

@@ -6,7 +6,8 @@
 //!                                   (prompt LM: Ctx)      + what was rejected, and why
 //! ```
 //!
-//! Deliberately absent: scores. Which instruction is better is the business of the search that follows.
+//! Deliberately absent: running programs. Which instruction is better is the business of the search that follows; what it
+//! found comes back as data for a later round ([`Proposer::refine`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use teleprompt_core::{Candidate, Ctx, Demo, Example, NamedPredictor, Nearest, PredictorName, Program};
 
 use crate::error::ProposeError;
+use crate::grounding::Grounding;
+use crate::refine::{RefineRequest, Refinement};
 
 /// Something that proposes instructions for the predictors of a program.
 ///
@@ -99,6 +102,32 @@ pub trait Proposer: Send + Sync {
     /// How many prompt-LM calls [`Proposer::prepare`] and [`Proposer::propose`] make together for this request.
     fn plan(&self, request: &ProposalRequest<'_>) -> CallRange;
 
+    /// New instructions for one predictor after some trials, from the scores, the failures of the best so far and what was
+    /// tried. None of them is in the request's history or known to it; there may be fewer than asked for, or none.
+    ///
+    /// The default proposes nothing.
+    ///
+    /// # Errors
+    /// As [`Proposer::propose`]; what was taken before a fatal error is in [`ProposeError::into_partial`].
+    ///
+    /// # Cost
+    /// Between [`CallRange::least`] and [`CallRange::most`] prompt-LM calls of [`Proposer::plan_refine`].
+    ///
+    /// # Determinism
+    /// As [`Proposer::propose`].
+    fn refine<'a>(
+        &'a self,
+        _cx: &'a Ctx,
+        _request: &'a RefineRequest<'a>,
+    ) -> BoxFuture<'a, Result<Refinement, ProposeError>> {
+        std::future::ready(Ok(Refinement::default())).boxed()
+    }
+
+    /// How many prompt-LM calls [`Proposer::refine`] makes for this request. The default is none.
+    fn plan_refine(&self, _request: &RefineRequest<'_>) -> CallRange {
+        CallRange::default()
+    }
+
     /// The proposer's own settings as text: two proposers that propose alike have the same. Part of the fingerprint of a run
     /// that can be resumed. The default is empty.
     fn settings_text(&self) -> String {
@@ -122,6 +151,18 @@ impl<P: Proposer + ?Sized> Proposer for Arc<P> {
         request: &'a ProposalRequest<'a>,
     ) -> BoxFuture<'a, Result<Prepared, ProposeError>> {
         (**self).prepare(cx, request)
+    }
+
+    fn refine<'a>(
+        &'a self,
+        cx: &'a Ctx,
+        request: &'a RefineRequest<'a>,
+    ) -> BoxFuture<'a, Result<Refinement, ProposeError>> {
+        (**self).refine(cx, request)
+    }
+
+    fn plan_refine(&self, request: &RefineRequest<'_>) -> CallRange {
+        (**self).plan_refine(request)
     }
 
     fn settings_text(&self) -> String {
@@ -306,6 +347,9 @@ pub struct Proposals {
     /// What was said of the program, where that was asked.
     #[serde(default)]
     pub program_description: Option<String>,
+    /// What was said of each predictor's part in it, where that was asked.
+    #[serde(default)]
+    pub module_descriptions: BTreeMap<PredictorName, String>,
     /// What the user should know: failed calls, places that stayed empty.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -325,6 +369,16 @@ impl Proposals {
             (named.name, vec![original])
         });
         Ok(Self { instructions: originals.collect(), ..Self::default() })
+    }
+
+    /// What was said of the data and of the program, for later rounds.
+    pub fn prepared(&self) -> Prepared {
+        Prepared {
+            summary: self.summary.clone(),
+            program_description: self.program_description.clone(),
+            module_descriptions: self.module_descriptions.clone(),
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -381,25 +435,14 @@ impl InstructionOrigin {
             _ => None,
         }
     }
-}
 
-/// A piece of what the prompt LM is shown for a proposal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Grounding {
-    /// What was said of the data, or the statistics where nothing could be said.
-    DatasetSummary,
-    /// What was said of the program.
-    ProgramDescription,
-    /// What was said of the predictor's part in it.
-    ModuleDescription,
-    /// Demos of the predictor.
-    Demos,
-    /// The current instruction.
-    CurrentInstruction,
-    /// A tip.
-    Tip,
+    /// What the prompt LM was shown, in the order of the prompt; empty where no model wrote the instruction.
+    pub fn groundings(&self) -> &[Grounding] {
+        match self {
+            Self::Proposed { groundings, .. } => groundings,
+            _ => &[],
+        }
+    }
 }
 
 /// A proposal that was not taken.

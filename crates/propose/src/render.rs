@@ -82,7 +82,7 @@ pub(crate) fn fields(fields: &Fields, tokens: usize) -> String {
 }
 
 /// The length at which texts of these lengths are cut so that together they fit into `tokens` tokens.
-fn share(lengths: &[usize], tokens: usize) -> usize {
+pub(crate) fn share(lengths: &[usize], tokens: usize) -> usize {
     let mut sorted = lengths.to_vec();
     sorted.sort_unstable();
     let mut left = tokens.saturating_mul(CHARS_PER_TOKEN);

@@ -1,12 +1,19 @@
-//! Figures about a data set, computed and not guessed: how many rows, how long the texts, how the labels are balanced.
+//! Figures about a data set, computed and not guessed: how many rows, how long the texts and in which script and format, how
+//! the labels are balanced.
+//!
+//! ```text
+//!   rows ─▶ DataStatistics ─▶ Display: a line for each field, for the prompt LM
+//! ```
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
+use serde::{Deserialize, Serialize};
 use teleprompt_core::value::format_value;
 use teleprompt_core::{Example, Fields, Value};
 
-use crate::render::{cut, one_line};
+use crate::render::{cut, one_line, words};
+use crate::script::main_script;
 
 /// Most distinct values that a field has to be called a closed set.
 const MAX_CLOSED: usize = 20;
@@ -14,9 +21,180 @@ const MAX_CLOSED: usize = 20;
 const ROWS_PER_VALUE: usize = 4;
 /// Values listed with their counts.
 const LISTED: usize = 12;
+/// What a tenth of the rows have is worth saying.
+const WORTH_SAYING: f64 = 0.1;
 
 /// The values of label fields that are closed sets, each with its number of rows: the most frequent first.
 pub(crate) type ClosedLabels = BTreeMap<String, Vec<(String, usize)>>;
+
+/// Figures about a data set.
+///
+/// ```
+/// use teleprompt_core::{Example, Fields};
+/// use teleprompt_propose::DataStatistics;
+///
+/// let row = |text: &str, team: &str| Example::new(Fields::new().with("text", text).with("team", team)).with_inputs(&["text"]).unwrap();
+/// let rows: Vec<Example> = (0..9).map(|i| row("see https://a.example", ["a", "b", "b"][i % 3])).collect();
+/// assert_eq!(
+///     DataStatistics::of(&rows).to_string(),
+///     "9 rows\n\
+///      input `text`: text of 4 words in Latin script; URLs in 100 %\n\
+///      expected answer `team`: 2 values (b 6, a 3)"
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DataStatistics {
+    /// Number of rows.
+    pub rows: usize,
+    /// The inputs, then the labels, each in the order in which they first appear.
+    pub fields: Vec<FieldStatistics>,
+}
+
+/// Figures about one field of the rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FieldStatistics {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a label; else an input.
+    pub label: bool,
+    /// Rows that lack it.
+    pub missing: usize,
+    /// Its values.
+    pub values: Values,
+}
+
+/// The values of a field.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Values {
+    /// Few values that come again and again, with their numbers of rows: the most frequent first, then by name.
+    Closed(Vec<(String, usize)>),
+    /// Numbers.
+    Numbers {
+        /// The lowest.
+        low: f64,
+        /// The highest.
+        high: f64,
+    },
+    /// Lists, by their number of items.
+    Lists(Spread),
+    /// Text.
+    Text {
+        /// Length in words; a character of a script without spaces is a word.
+        words: Spread,
+        /// The script of most letters of a value, with the number of values; the most frequent first. Values without
+        /// letters are not counted.
+        scripts: Vec<(String, usize)>,
+        /// What values hold, with the number of values that do.
+        formats: Vec<(Format, usize)>,
+        /// How many values there are.
+        count: usize,
+    },
+}
+
+/// Counts at a glance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The lowest.
+    pub low: usize,
+    /// The middle one, of two the higher.
+    pub median: usize,
+    /// The highest.
+    pub high: usize,
+}
+
+/// What a text holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Format {
+    /// It is a JSON object or array.
+    Json,
+    /// Headings, lists, fences, links or emphasis of Markdown.
+    Markdown,
+    /// A closing tag.
+    Html,
+    /// A web address.
+    Urls,
+    /// A number.
+    Numbers,
+    /// More than one line.
+    Lines,
+}
+
+impl Format {
+    const ALL: [Self; 6] = [Self::Json, Self::Markdown, Self::Html, Self::Urls, Self::Numbers, Self::Lines];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON",
+            Self::Markdown => "Markdown",
+            Self::Html => "HTML",
+            Self::Urls => "URLs",
+            Self::Numbers => "numbers",
+            Self::Lines => "several lines",
+        }
+    }
+
+    /// Whether `text` holds this.
+    fn holds(self, text: &str) -> bool {
+        let text = text.trim();
+        match self {
+            Self::Json => {
+                text.starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+            }
+            Self::Markdown => {
+                let marked = |line: &str| {
+                    let line = line.trim_start();
+                    ["# ", "## ", "### ", "- ", "* ", "> ", "```"].iter().any(|mark| line.starts_with(mark))
+                };
+                text.lines().any(marked) || text.contains("](") || text.matches("**").count() >= 2
+            }
+            Self::Html => text.contains("</") && text.contains('>'),
+            Self::Urls => ["http://", "https://", "www."].iter().any(|start| text.contains(start)),
+            Self::Numbers => text
+                .split(|c: char| !c.is_alphanumeric())
+                .any(|word| word.starts_with(|c: char| c.is_ascii_digit())),
+            Self::Lines => text.contains('\n'),
+        }
+    }
+}
+
+impl DataStatistics {
+    /// The figures of these rows. Takes time linear in the length of the rows.
+    pub fn of(rows: &[Example]) -> Self {
+        let parts: [(bool, Part); 2] = [(false, |row| &row.inputs), (true, |row| &row.labels)];
+        let fields = parts.into_iter().flat_map(|(label, part)| {
+            names(rows, part).into_iter().map(move |name| {
+                let values: Vec<&Value> = rows.iter().filter_map(|row| part(row).get(&name)).collect();
+                FieldStatistics {
+                    missing: rows.len() - values.len(),
+                    values: Values::of(&values),
+                    label,
+                    name,
+                }
+            })
+        });
+        Self { rows: rows.len(), fields: fields.collect() }
+    }
+}
+
+impl fmt::Display for DataStatistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows", self.rows)?;
+        for field in &self.fields {
+            let kind = if field.label { "expected answer" } else { "input" };
+            write!(f, "\n{kind} `{}`: {}", field.name, field.values)?;
+            if field.missing > 0 {
+                write!(f, "; missing in {} rows", field.missing)?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// The label fields that are closed sets by the data.
 pub(crate) fn closed_labels(rows: &[Example]) -> ClosedLabels {
@@ -28,23 +206,6 @@ pub(crate) fn closed_labels(rows: &[Example]) -> ClosedLabels {
         }
     }
     sets
-}
-
-/// The figures as lines of text: the number of rows, then one line per field.
-pub(crate) fn describe(rows: &[Example]) -> String {
-    let mut out = format!("{} rows", rows.len());
-    let inputs: Part = |row| &row.inputs;
-    let labels: Part = |row| &row.labels;
-    for (kind, part) in [("input", inputs), ("expected answer", labels)] {
-        for name in names(rows, part) {
-            let values: Vec<&Value> = rows.iter().filter_map(|row| part(row).get(&name)).collect();
-            let _ = write!(out, "\n{kind} `{name}`: {}", describe_values(&values));
-            if values.len() < rows.len() {
-                let _ = write!(out, "; missing in {} rows", rows.len() - values.len());
-            }
-        }
-    }
-    out
 }
 
 /// One side of a row: its inputs or its labels.
@@ -63,40 +224,93 @@ fn names(rows: &[Example], part: Part) -> Vec<String> {
     names
 }
 
-fn describe_values(values: &[&Value]) -> String {
-    if let Some(counted) = closed_set(values.iter().copied()) {
-        let shown = counted.iter().take(LISTED);
-        let mut list: Vec<String> =
-            shown.map(|(value, count)| format!("{} {count}", cut(value, 10))).collect();
-        if counted.len() > LISTED {
-            list.push(format!("{} more", counted.len() - LISTED));
+impl Values {
+    fn of(values: &[&Value]) -> Self {
+        if let Some(counted) = closed_set(values.iter().copied()) {
+            return Self::Closed(counted);
         }
-        return format!("{} values ({})", counted.len(), list.join(", "));
+        let numbers: Vec<f64> = values.iter().filter_map(|value| value.as_f64()).collect();
+        if numbers.len() == values.len() && !numbers.is_empty() {
+            let low = numbers.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            return Self::Numbers { low, high };
+        }
+        let lists: Vec<usize> = values.iter().filter_map(|value| Some(value.as_array()?.len())).collect();
+        if lists.len() == values.len() && !lists.is_empty() {
+            return Self::Lists(Spread::of(lists));
+        }
+        let texts: Vec<String> = values.iter().map(|value| format_value(value)).collect();
+        let mut scripts: BTreeMap<String, usize> = BTreeMap::new();
+        for script in texts.iter().filter_map(|text| main_script(text)) {
+            *scripts.entry(script.name().to_owned()).or_default() += 1;
+        }
+        let mut scripts: Vec<(String, usize)> = scripts.into_iter().collect();
+        scripts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let count = |format: Format| texts.iter().filter(|text| format.holds(text)).count();
+        let formats = Format::ALL.into_iter().map(|format| (format, count(format)));
+        Self::Text {
+            words: Spread::of(texts.iter().map(|text| words(text).len())),
+            scripts,
+            formats: formats.filter(|(_, count)| *count > 0).collect(),
+            count: texts.len(),
+        }
     }
-    let numbers: Vec<f64> = values.iter().filter_map(|value| value.as_f64()).collect();
-    if numbers.len() == values.len() && !numbers.is_empty() {
-        let low = numbers.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        return format!("numbers from {low} to {high}");
+}
+
+impl fmt::Display for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(counted) => {
+                let shown = counted.iter().take(LISTED);
+                let mut list: Vec<String> =
+                    shown.map(|(value, count)| format!("{} {count}", cut(value, 10))).collect();
+                if counted.len() > LISTED {
+                    list.push(format!("{} more", counted.len() - LISTED));
+                }
+                write!(f, "{} values ({})", counted.len(), list.join(", "))
+            }
+            Self::Numbers { low, high } => write!(f, "numbers from {low} to {high}"),
+            Self::Lists(items) => write!(f, "lists of {items} items"),
+            Self::Text { words, scripts, formats, count: total } => {
+                write!(f, "text of {words} words")?;
+                let lettered: usize = scripts.iter().map(|(_, count)| count).sum();
+                let often = |count: usize, of: usize| count as f64 >= WORTH_SAYING * of as f64;
+                let percent = |count: usize, of: usize| (100.0 * count as f64 / of as f64).round();
+                let main: Vec<&(String, usize)> =
+                    scripts.iter().filter(|(_, count)| often(*count, lettered)).collect();
+                let mut said = String::new();
+                for (name, count) in &main {
+                    let comma = if said.is_empty() { " in " } else { ", " };
+                    let share = match main.len() {
+                        1 => String::new(),
+                        _ => format!(" ({} %)", percent(*count, lettered)),
+                    };
+                    let _ = write!(said, "{comma}{name}{share}");
+                }
+                write!(f, "{said}{}", if said.is_empty() { "" } else { " script" })?;
+                for (format, count) in formats.iter().filter(|(_, count)| often(*count, *total)) {
+                    write!(f, "; {} in {} %", format.name(), percent(*count, *total))?;
+                }
+                Ok(())
+            }
+        }
     }
-    let lists: Vec<usize> = values.iter().filter_map(|value| Some(value.as_array()?.len())).collect();
-    if lists.len() == values.len() && !lists.is_empty() {
-        return format!("lists of {} items", spread(lists));
+}
+
+impl Spread {
+    fn of(counts: impl IntoIterator<Item = usize>) -> Self {
+        let mut counts: Vec<usize> = counts.into_iter().collect();
+        counts.sort_unstable();
+        let at = |index: usize| counts.get(index).copied().unwrap_or_default();
+        Self { low: at(0), median: at(counts.len() / 2), high: at(counts.len().saturating_sub(1)) }
     }
-    format!(
-        "text of {} words",
-        spread(values.iter().map(|value| format_value(value).split_whitespace().count()))
-    )
 }
 
 /// `3 to 40 (median 12)`; one number where all are the same.
-fn spread(counts: impl IntoIterator<Item = usize>) -> String {
-    let mut counts: Vec<usize> = counts.into_iter().collect();
-    counts.sort_unstable();
-    match (counts.first(), counts.get(counts.len() / 2), counts.last()) {
-        (Some(low), Some(median), Some(high)) if low < high => format!("{low} to {high} (median {median})"),
-        (Some(one), ..) => one.to_string(),
-        _ => "no".to_owned(),
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { low, median, high } = self;
+        if low < high { write!(f, "{low} to {high} (median {median})") } else { write!(f, "{low}") }
     }
 }
 
@@ -135,13 +349,47 @@ mod tests {
         };
         let rows: Vec<Example> = (0..9).map(row).collect();
         assert_eq!(
-            describe(&rows),
-            "9 rows\ninput `message`: text of 1 to 9 (median 5) words\ninput `age`: numbers from 0 to 8\n\
-             expected answer `team`: 2 values (delivery 6, billing 3)"
+            DataStatistics::of(&rows).to_string(),
+            "9 rows\ninput `message`: text of 1 to 9 (median 5) words in Latin script\n\
+             input `age`: numbers from 0 to 8\nexpected answer `team`: 2 values (delivery 6, billing 3)"
         );
         let closed = closed_labels(&rows);
         assert_eq!(closed["team"], [("delivery".to_owned(), 6), ("billing".to_owned(), 3)]);
         assert!(closed_labels(&rows[..4]).is_empty());
-        assert_eq!(describe(&[]), "0 rows");
+        assert_eq!(DataStatistics::of(&[]).to_string(), "0 rows");
+    }
+
+    #[test]
+    fn scripts_and_formats_are_told_apart() {
+        let described = |texts: &[&str]| {
+            let values: Vec<Value> = texts.iter().map(|text| Value::from(*text)).collect();
+            Values::of(&values.iter().collect::<Vec<_>>()).to_string()
+        };
+        assert_eq!(
+            described(&["где заказ", "where"]),
+            "text of 1 to 2 (median 2) words in Cyrillic (50 %), Latin (50 %) script"
+        );
+        assert_eq!(
+            described(&["我的", "{\"a\": 1}"]),
+            "text of 2 words in Chinese or Japanese (50 %), Latin (50 %) script; JSON in 50 %; numbers in 50 %"
+        );
+        assert_eq!(
+            described(&["# T\n- a", "x"]),
+            "text of 1 to 2 (median 2) words in Latin script; Markdown in 50 %; several lines in 50 %"
+        );
+        assert_eq!(described(&["12", "13"]), "text of 1 words; numbers in 100 %");
+        assert_eq!(
+            described(&["<b>x</b>", "mp3 [y](https://z.example)"]),
+            "text of 3 to 5 (median 5) words in Latin script; Markdown in 50 %; HTML in 50 %; URLs in 50 %"
+        );
+    }
+
+    #[test]
+    fn the_figures_survive_a_file() {
+        let rows =
+            vec![Example::new(Fields::new().with("a", "x 1").with("b", 2)).with_inputs(&["a"]).unwrap()];
+        let figures = DataStatistics::of(&rows);
+        let text = serde_json::to_string(&figures).unwrap();
+        assert_eq!(serde_json::from_str::<DataStatistics>(&text).unwrap(), figures);
     }
 }

@@ -210,8 +210,13 @@ impl TipLibrary {
     /// # Determinism
     /// A function of the library, `spec`, `seed` and `predictor` (its index): stream `tip` at `[predictor]`.
     pub fn draw(&self, spec: &SignatureSpec, seed: u64, predictor: u64) -> TipDraw<'_> {
+        self.draw_at(spec, seed, &[predictor])
+    }
+
+    /// As [`TipLibrary::draw`], from the stream `tip` at these indices.
+    pub(crate) fn draw_at(&self, spec: &SignatureSpec, seed: u64, indices: &[u64]) -> TipDraw<'_> {
         let tips = self.tips.iter().filter(|tip| tip.applies.holds(spec)).collect();
-        TipDraw { tips, left: Vec::new(), rng: rng::stream(seed, "tip", &[predictor]) }
+        TipDraw { tips, left: Vec::new(), rng: rng::stream(seed, "tip", indices) }
     }
 
     /// What is wrong with the library.

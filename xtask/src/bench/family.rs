@@ -105,8 +105,8 @@ const FAMILIES: [Entry; 6] = [
     },
     Entry {
         name: "propose",
-        measures: "calls, time and quality of instruction proposals",
-        waits_for: Some("the recorded proposals"),
+        measures: "what proposed instructions are worth, by grounding",
+        waits_for: None,
     },
     Entry {
         name: "task",
@@ -114,6 +114,9 @@ const FAMILIES: [Entry; 6] = [
         waits_for: Some("the task cells"),
     },
 ];
+
+/// The family that needs a model, and so is measured when it is named only.
+pub(crate) const PROPOSE: &str = "propose";
 
 /// The family with this name, or all of them for `all` and for no name.
 ///
@@ -162,7 +165,7 @@ mod tests {
     #[cfg(feature = "bench")]
     #[test]
     fn every_family_that_waits_for_nothing_can_be_made() {
-        for entry in &FAMILIES {
+        for entry in FAMILIES.iter().filter(|entry| entry.name != PROPOSE) {
             assert_eq!(make(entry.name).is_some(), entry.waits_for.is_none(), "{}", entry.name);
         }
     }

@@ -21,6 +21,8 @@ mod machine;
 #[cfg(feature = "bench")]
 pub(crate) mod overhead;
 mod peers;
+#[cfg(feature = "models")]
+mod propose;
 mod record;
 mod stats;
 mod table;
@@ -60,6 +62,13 @@ pub(crate) struct Options {
     /// Write the tables into docs/BENCHMARKS.md.
     #[arg(long)]
     pub(crate) write_docs: bool,
+    /// For propose: a further task, a folder with train.jsonl, validation.jsonl, test.jsonl (the last field is the answer)
+    /// and, if there is one, instruction.txt.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data: Option<PathBuf>,
+    /// For propose: the model, such as `http://localhost:8080/v1#NAME`; the embedded one otherwise.
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) lm: Option<String>,
 }
 
 /// The exit code for a family that does not exist yet.
@@ -73,8 +82,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
         return Ok(ExitCode::from(NOT_YET));
     }
     let peers = Peers::load(workspace)?.select(&options.peers)?;
-    if !cfg!(feature = "bench") {
-        return again_in_release(workspace);
+    let models = matches!(chosen.as_slice(), [Entry { name: family::PROPOSE, .. }]);
+    if !cfg!(feature = "bench") || (models && !cfg!(feature = "models")) {
+        return again_in_release(workspace, if models { "models" } else { "bench" });
     }
 
     let machine = Machine::this(workspace);
@@ -83,6 +93,22 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
     for entry in chosen {
         if let Some(cause) = entry.waits_for {
             println!("left out: family {}: comes with {cause}", entry.name);
+            continue;
+        }
+        if entry.name == family::PROPOSE {
+            if !models {
+                println!("left out: family {}: it needs a model; name it to measure it", entry.name);
+                continue;
+            }
+            let (text, comparisons) = measure_proposals(workspace, options)?;
+            println!("\n{}: {}\n{text}", entry.name, entry.measures);
+            if let Some(document) = document.as_mut() {
+                let made = format!("Made by `{}` on {}.\n", command(entry, options), machine.describe());
+                *document = docs::replace(document, entry.name, &(made + &text)).map_err(|problem| {
+                    Error::Content { file: docs::FILE.into(), problem: problem.message }
+                })?;
+            }
+            results.extend(comparisons);
             continue;
         }
         let comparisons = measure(workspace, entry, options, &peers)?;
@@ -123,9 +149,24 @@ fn measure(
     Ok(comparisons)
 }
 
+/// The family `propose`: its table and its figures.
+#[cfg(feature = "models")]
+fn measure_proposals(workspace: &Workspace, options: &Options) -> Result<(String, Vec<Comparison>), Error> {
+    let (quick, seeds) = (options.quick, options.seeds);
+    let wanted = propose::Wanted { quick, seeds, data: options.data.clone(), lm: options.lm.clone() };
+    let measured = propose::run(workspace, &wanted)?;
+    Ok((measured.text, measured.comparisons))
+}
+
+/// A build without models cannot measure it; [`run`] has built one with them before.
+#[cfg(not(feature = "models"))]
+fn measure_proposals(_: &Workspace, _: &Options) -> Result<(String, Vec<Comparison>), Error> {
+    Err(Error::Usage("the family propose needs the feature `models`".into()))
+}
+
 /// Builds this program with its families, optimized, and runs it with the same arguments.
-fn again_in_release(workspace: &Workspace) -> Result<ExitCode, Error> {
-    let build = ["run", "--quiet", "--release", "--package", "xtask", "--features", "bench", "--"];
+fn again_in_release(workspace: &Workspace, features: &str) -> Result<ExitCode, Error> {
+    let build = ["run", "--quiet", "--release", "--package", "xtask", "--features", features, "--"];
     let arguments: Vec<String> = env::args().skip(1).collect();
     let mut command = workspace.command("cargo");
     // The caller's folder stays, for the path of `--json`; the program finds the workspace around it.
@@ -144,6 +185,12 @@ fn command(entry: &Entry, options: &Options) -> String {
     }
     if let Some(seeds) = options.seeds {
         words.extend(["--seeds".to_owned(), seeds.to_string()]);
+    }
+    if let Some(data) = &options.data {
+        words.extend(["--data".to_owned(), data.display().to_string()]);
+    }
+    if let Some(lm) = &options.lm {
+        words.extend(["--lm".to_owned(), lm.clone()]);
     }
     if options.peers != ["all"] {
         words.extend(["--peers".to_owned(), options.peers.join(",")]);

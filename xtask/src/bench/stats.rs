@@ -14,7 +14,7 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     Some(f64::midpoint(lower, upper))
 }
 
-/// A ratio of medians and the interval that resampling the seeds gives it.
+/// A ratio and the interval that resampling gives it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Ratio {
     pub(crate) ratio: f64,
@@ -29,10 +29,23 @@ pub(crate) struct Ratio {
 /// `over[i]` and `under[i]` belong to the same seed and are resampled together. Medians below `floor` count as
 /// `floor`. `None` without pairs, or when a median is 0 and so is `floor`.
 pub(crate) fn ratio_of_medians(over: &[f64], under: &[f64], floor: f64) -> Option<Ratio> {
+    ratio(over, under, |values| Some(median(values)?.max(floor)))
+}
+
+/// `mean(over) / mean(under)` with its interval: `over[i]` and `under[i]` belong to the same row.
+#[cfg(feature = "models")]
+pub(crate) fn ratio_of_means(over: &[f64], under: &[f64]) -> Option<Ratio> {
+    let mean =
+        |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    ratio(over, under, mean)
+}
+
+/// The ratio of a figure of pairs, which are resampled together.
+fn ratio(over: &[f64], under: &[f64], figure: impl Fn(&[f64]) -> Option<f64>) -> Option<Ratio> {
     let pairs: Vec<(f64, f64)> = over.iter().copied().zip(under.iter().copied()).collect();
     let of = |pairs: &[(f64, f64)]| {
         let (over, under): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
-        let ratio = median(&over)?.max(floor) / median(&under)?.max(floor);
+        let ratio = figure(&over)? / figure(&under)?;
         (ratio.is_finite() && ratio > 0.0).then_some(ratio)
     };
     let ratio = of(&pairs)?;

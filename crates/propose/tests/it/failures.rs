@@ -24,7 +24,7 @@ fn failing(failing: Kind, error: LmErrorKind) -> ScriptedLm {
     ScriptedLm::new(move |request: &LmRequest| match kind(request) {
         found if found == failing => Err(error.clone()),
         Kind::Proposal => Ok(distinct(request)),
-        other => Ok(grounding(other).to_owned()),
+        _ => Ok(grounding(request)),
     })
 }
 
@@ -34,8 +34,8 @@ fn a_wrong_key_ends_it_and_keeps_the_original() {
     let error = result.unwrap_err();
     assert_eq!(error.to_string(), "instructions cannot be proposed: scripted: the key was refused: scripted");
     assert!(!error.is_stopped());
-    // Three batches and the program, which begin together; nothing after them.
-    assert_eq!(calls, 4);
+    // The first wave of two batches and the program, which begin together; nothing after them.
+    assert_eq!(calls, 3);
     assert_eq!(texts(&error.into_partial().unwrap(), "route"), ["Read the message and name the team."]);
 }
 
@@ -44,7 +44,7 @@ fn what_was_proposed_before_a_stop_is_kept() {
     let lm = ScriptedLm::new(|request: &LmRequest| match kind(request) {
         Kind::Proposal if request.rollout.is_multiple_of(2) => Err(LmErrorKind::Stopped),
         Kind::Proposal => Ok(distinct(request)),
-        other => Ok(grounding(other).to_owned()),
+        _ => Ok(grounding(request)),
     });
     let error = run(lm, 9).0.unwrap_err();
     assert!(error.is_stopped());
@@ -68,7 +68,7 @@ fn a_failed_grounding_is_a_warning() {
     // The figures stand in for a summary.
     assert!(all.summary.unwrap().starts_with("30 rows\ninput `message`: text of 17 words"));
     let merge = check(Kind::Merge, 0, &format!("the observations of the data stay unmerged: {timeout}"));
-    assert!(merge.summary.unwrap().starts_with("1. Complaints of shop customers."));
+    assert!(merge.summary.unwrap().starts_with("1. Complaints"));
     let program = check(Kind::Program, 0, &format!("the program could not be described: {timeout}"));
     assert_eq!(program.program_description, None);
     check(Kind::Module, 0, &format!("predictor `route` could not be described: {timeout}"));
@@ -79,7 +79,7 @@ fn a_summary_that_copies_its_prompt_is_not_used() {
     let lm = ScriptedLm::new(move |request: &LmRequest| match kind(request) {
         Kind::Rows => request.last_user_text(),
         Kind::Proposal => distinct(request),
-        other => grounding(other).to_owned(),
+        _ => grounding(request),
     });
     let proposals = run(lm, 3).0.unwrap();
     let warning = "the data summary: 3 of 3 calls gave nothing usable: the answer repeats itself";

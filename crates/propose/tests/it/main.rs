@@ -4,6 +4,8 @@
 
 mod calls;
 mod failures;
+mod laws;
 mod pool;
 mod prompts;
+mod refine;
 mod support;

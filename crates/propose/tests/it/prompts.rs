@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use futures::executor::block_on;
 use teleprompt_core::{Adapter, ChatAdapter, Ctx, LmRequest, PlainAdapter};
-use teleprompt_propose::{GroundedProposer, ProposalRequest, Proposer, Tip, TipLibrary};
+use teleprompt_propose::{
+    Ground, GroundedProposer, Grounding, Heading, Place, ProposalRequest, Proposer, Tip, TipLibrary,
+};
 
 use crate::support::*;
 
-fn written(request: &LmRequest) -> String {
+pub(crate) fn written(request: &LmRequest) -> String {
     let settings = serde_json::to_string(&request.settings).unwrap();
     let mut out = format!("==== {:?} {settings}\n", kind(request));
     for message in &request.messages {
@@ -25,22 +27,24 @@ fn prompts(adapter: Arc<dyn Adapter>, source: Option<&'static str>) -> String {
     let (trainset, sets) = (rows(12), demo_sets());
     let tips = TipLibrary::empty().with(Tip::new("plain", "Keep it plain."));
     let proposer =
-        GroundedProposer::builder().view_data_batch_size(6).row_tokens(12).tips(tips).build().unwrap();
+        GroundedProposer::builder().view_data_batch_size(4).row_tokens(12).tips(tips).build().unwrap();
     let request = ProposalRequest::new(&program, &trainset, &sets)
         .with_predictors(vec!["route".into()])
         .with_num_candidates(2);
     let lm = Arc::new(model(distinct));
     let cx = Ctx::new(lm.clone()).with_adapter(adapter);
     block_on(proposer.propose(&cx, &request)).unwrap();
-    let mut kinds = Vec::new();
+    let mut seen = Vec::new();
     let mut out = String::new();
     for request in lm.log().requests() {
-        if !kinds.contains(&kind(&request)) {
-            kinds.push(kind(&request));
+        let system = request.messages[0].text();
+        if !seen.contains(&system) {
+            seen.push(system);
             out.push_str(&written(&request));
         }
     }
-    assert_eq!(kinds.len(), 5);
+    // Readers of the first wave and of the second, merge, program, module, proposal.
+    assert_eq!(seen.len(), 6);
     out
 }
 
@@ -67,6 +71,58 @@ fn a_proposal_with_every_grounding_off() {
     let lm = Arc::new(model(distinct));
     propose(&bare.build().unwrap(), &lm, &request).unwrap();
     insta::assert_snapshot!(written(&lm.log().requests()[0]));
+}
+
+/// A piece that stands in the prompt for one of the predictors only.
+#[derive(Debug)]
+struct HouseRules;
+
+impl Ground for HouseRules {
+    fn heading(&self) -> Heading {
+        Heading::new("house_rules", "what every instruction has to respect")
+    }
+
+    fn text(&self, place: &Place<'_>) -> Option<String> {
+        (place.predictor.as_str() == "route").then(|| format!("Rule {}: be brief.", place.index))
+    }
+}
+
+#[test]
+fn own_groundings_and_replaced_ones() {
+    let (program, trainset, sets) = (Mail::new(2), rows(12), demo_sets());
+    let tips = TipLibrary::empty().with(Tip::new("plain", "Keep it plain."));
+    let proposer = GroundedProposer::builder()
+        .grounding(Grounding::Own("house_rules".into()), HouseRules)
+        .grounding_text(Grounding::DatasetSummary, "Mail of a shop for lamps.")
+        .without(Grounding::ProgramDescription)
+        .tips(tips)
+        .build()
+        .unwrap();
+    let request = ProposalRequest::new(&program, &trainset, &sets).with_num_candidates(2);
+    let lm = Arc::new(model(distinct));
+    let proposals = propose(&proposer, &lm, &request).unwrap();
+    // Two descriptions of predictors and two proposals: nothing is paid for what is replaced or off.
+    assert_eq!((lm.log().calls(), proposer.plan(&request).nominal), (4, 4));
+    let kinds = |predictor: &str| proposals.instructions[predictor][1].origin.groundings().to_vec();
+    let own = Grounding::Own("house_rules".into());
+    assert!(kinds("route").contains(&own) && !kinds("reply").contains(&own));
+    let requests = lm.log().requests();
+    insta::assert_snapshot!(format!("{}{}", written(&requests[0]), written(&requests[2])));
+}
+
+#[test]
+fn the_short_prompt_without_a_current_instruction() {
+    let (program, sets) = (Mail::new(1), demo_sets());
+    let proposer = GroundedProposer::builder()
+        .without(Grounding::CurrentInstruction)
+        .program_aware(false)
+        .tip_aware(false)
+        .build()
+        .unwrap();
+    let request = ProposalRequest::new(&program, &[], &sets).with_num_candidates(2);
+    let lm = Arc::new(model(|request| request.last_user_text()));
+    propose(&proposer, &lm, &request).unwrap();
+    insta::assert_snapshot!(written(lm.log().requests().last().unwrap()));
 }
 
 #[test]

@@ -103,18 +103,25 @@ pub(crate) fn kind(request: &LmRequest) -> Kind {
         ("shown a program", Kind::Program),
         ("Say what the step shown", Kind::Module),
         ("Write an instruction", Kind::Proposal),
+        ("Instructions were tried", Kind::Proposal),
         ("Rewrite the current instruction", Kind::Proposal),
+        ("Write a clear and exact instruction", Kind::Proposal),
     ];
     kinds.into_iter().find(|(words, _)| system.contains(words)).unwrap().1
 }
 
-/// What the usual model answers to everything but proposals.
-pub(crate) fn grounding(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Rows => "Summary: Complaints of shop customers.",
-        Kind::Merge => "Summary: Short complaints by customers of a web shop.",
-        Kind::Program => "Description: It sorts mail.",
-        _ => "Description: Finds who can help.",
+/// What the usual model answers to everything but proposals; no two batches of rows look the same to it.
+pub(crate) fn grounding(request: &LmRequest) -> String {
+    match kind(request) {
+        Kind::Rows => {
+            let prompt = request.last_user_text();
+            let n: String =
+                prompt.split("Parcel ").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
+            format!("Summary: Complaints{n} of{n} shop{n} customers.")
+        }
+        Kind::Merge => "Summary: Short complaints by customers of a web shop.".to_owned(),
+        Kind::Program => "Description: It sorts mail.".to_owned(),
+        _ => "Description: Finds who can help.".to_owned(),
     }
 }
 
@@ -122,7 +129,7 @@ pub(crate) fn grounding(kind: Kind) -> &'static str {
 pub(crate) fn model(proposal: impl Fn(&LmRequest) -> String + Send + Sync + 'static) -> ScriptedLm {
     ScriptedLm::new(move |request: &LmRequest| match kind(request) {
         Kind::Proposal => proposal(request),
-        other => grounding(other).to_owned(),
+        _ => grounding(request),
     })
 }
 
