@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use teleprompt::lm::LmSettings;
 use teleprompt::propose::{
     FailedCase, InstructionOrigin, ProposalRequest, ProposedInstruction, Proposer as _, RefineRequest,
     ScoredInstruction,
@@ -29,7 +30,7 @@ pub(crate) struct Scale {
 
 impl Scale {
     pub(crate) fn quick() -> Self {
-        Self { seeds: 1, candidates: 3, validation_rows: 12, test_rows: 24 }
+        Self { seeds: 1, candidates: 3, validation_rows: 8, test_rows: 12 }
     }
 
     pub(crate) fn full() -> Self {
@@ -73,6 +74,7 @@ pub(crate) async fn task(
     variants: &[Variant],
 ) -> Result<Outcome, Error> {
     let bench = Bench { cx: Ctx::new(lm.clone()).with_adapter(Arc::new(PlainAdapter)), task: &task, scale };
+    let bench = if lm.capabilities().regex { bench } else { bench.with_short_answers() };
     let original = bench.scores(&task.test, scale.test_rows, None).await?;
     let mut outcomes = Vec::new();
     for &variant in variants {
@@ -136,7 +138,16 @@ struct Found {
     calls: u64,
 }
 
+/// Most tokens of an answer that cannot be held to its form: a small model may never end by itself.
+const ANSWER_TOKENS: u32 = 64;
+
 impl Bench<'_> {
+    fn with_short_answers(mut self) -> Self {
+        let settings = LmSettings { max_tokens: Some(ANSWER_TOKENS), ..LmSettings::default() };
+        self.cx = self.cx.with_settings(settings);
+        self
+    }
+
     /// Proposes, scores every instruction on the validation rows, and takes the best; of equals the first.
     async fn search(&self, variant: Variant, seed: u64) -> Result<Found, Error> {
         let new = self.scale.candidates - 1;
