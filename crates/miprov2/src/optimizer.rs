@@ -63,7 +63,7 @@ impl MiproV2 {
     ///
     /// # Errors
     /// [`OptimizeError`]: there is no result, for the reason given. Once the baseline is evaluated there always is one, unless
-    /// not one answer could be read, and what ended the run is in [`Report::ended`].
+    /// not one answer could be read, and what ended the run is in [`Report::ended`](crate::Report::ended).
     ///
     /// # Cost
     /// [`MiproV2::plan`] gives it.
