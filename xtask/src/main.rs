@@ -1,8 +1,9 @@
-//! Development tasks: `cargo xtask ci | tidy | bench`.
+//! Development tasks: `cargo xtask ci | tidy | bench | record`.
 //!
 //! - [`ci`] runs every check that a change must pass, cheap ones first;
 //! - [`tidy`] holds the rules that neither the compiler nor clippy knows;
-//! - [`mod@bench`] measures this workspace and its peers, interleaved, and writes the tables of `docs/BENCHMARKS.md`.
+//! - [`mod@bench`] measures this workspace and its peers, interleaved, and writes the tables of `docs/BENCHMARKS.md`;
+//! - [`record`] makes landscapes: the scores of many candidates on many rows by a real model, for searches to be tried on.
 //!
 //! Nothing here is published, and no crate depends on it.
 
@@ -11,6 +12,8 @@
 mod bench;
 mod ci;
 mod error;
+mod landscape;
+mod record;
 mod tidy;
 mod workspace;
 
@@ -37,6 +40,8 @@ enum Task {
     Tidy,
     /// Measure this workspace and its peers.
     Bench(bench::Options),
+    /// Record how candidates of a program score on rows by a real model.
+    Record(record::Options),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +60,7 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
         Task::Ci(options) => ci::run(&workspace, &options),
         Task::Tidy => tidy::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, &options),
+        Task::Record(options) => record::run(&workspace, &options),
     }
 }
 
