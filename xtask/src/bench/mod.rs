@@ -70,7 +70,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
     }
     let peers = Peers::load(workspace)?.select(&options.peers)?;
     if !cfg!(feature = "bench") {
-        return again_in_release(workspace);
+        return again_in_release(workspace, "bench");
     }
 
     let machine = Machine::this(workspace);
@@ -119,9 +119,9 @@ fn measure(
     Ok(comparisons)
 }
 
-/// Builds this program with its families, optimized, and runs it with the same arguments.
-fn again_in_release(workspace: &Workspace) -> Result<ExitCode, Error> {
-    let build = ["run", "--quiet", "--release", "--package", "xtask", "--features", "bench", "--"];
+/// Builds this program with a feature, optimized, and runs it with the same arguments.
+pub(crate) fn again_in_release(workspace: &Workspace, feature: &str) -> Result<ExitCode, Error> {
+    let build = ["run", "--quiet", "--release", "--package", "xtask", "--features", feature, "--"];
     let arguments: Vec<String> = env::args().skip(1).collect();
     let mut command = workspace.command("cargo");
     // The caller's folder stays, for the path of `--json`; the program finds the workspace around it.
