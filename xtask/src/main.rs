@@ -91,6 +91,10 @@ mod tests {
         assert_eq!(options.seeds, Some(3));
         assert_eq!(options.peers.join("+"), "optuna+x");
 
+        let words = ["xtask", "record", "--task", "x", "--rows", "80", "--out", "x.json"];
+        let Task::Record(options) = Cli::try_parse_from(words).unwrap().task else { panic!("not record") };
+        assert_eq!((options.task.as_deref(), options.rows, options.threads), (Some("x"), Some(80), 2));
+
         assert!(Cli::try_parse_from(["xtask", "bench", "--seeds", "0"]).is_err());
         assert!(Cli::try_parse_from(["xtask", "ci", "--only", "tidy", "--skip", "docs"]).is_err());
     }

@@ -35,6 +35,10 @@ use crate::workspace::Workspace;
 /// Where the files are.
 pub(crate) const FOLDER: &str = "xtask/landscapes";
 
+/// The document with the table, and the table's name in its markers.
+const DOCUMENT: &str = "docs/LANDSCAPES.md";
+const BLOCK: &str = "landscapes";
+
 /// Options of `cargo xtask record`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Options {
@@ -59,12 +63,21 @@ pub(crate) struct Options {
     /// Print the table of the landscapes that are there, and record nothing.
     #[arg(long)]
     pub(crate) table: bool,
+    /// Write that table into docs/LANDSCAPES.md, and record nothing.
+    #[arg(long)]
+    pub(crate) write_docs: bool,
 }
 
 /// Records a task, or shows what is recorded.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, Error> {
-    if options.table {
-        print!("{}", table::markdown(&all(workspace)?));
+    if options.table || options.write_docs {
+        let table = table::markdown(&all(workspace)?);
+        print!("{table}");
+        if options.write_docs {
+            let text = documented(&workspace.read(DOCUMENT)?, &table)?;
+            let path = workspace.path(DOCUMENT);
+            fs::write(&path, text).map_err(Error::file("write", path))?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     if !cfg!(feature = "record") {
@@ -86,6 +99,12 @@ pub(crate) fn all(workspace: &Workspace) -> Result<Vec<Landscape>, Error> {
     paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
     paths.sort();
     paths.iter().map(|path| Landscape::read(path)).collect()
+}
+
+/// The document with this table in it.
+fn documented(text: &str, table: &str) -> Result<String, Error> {
+    bench::docs::replace(text, BLOCK, table)
+        .map_err(|problem| Error::Content { file: DOCUMENT.into(), problem: problem.message })
 }
 
 /// What needs the embedded model.
@@ -141,5 +160,41 @@ mod with_model {
         println!("{}", file.display());
         print!("{}", table::markdown(&[landscape]));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::landscape::Role;
+
+    #[test]
+    fn the_landscapes_that_ship_are_sound_and_a_data_set_has_one_role() {
+        let workspace = Workspace::find().unwrap();
+        let landscapes = all(&workspace).unwrap();
+        let document = workspace.read(DOCUMENT).unwrap();
+        let mut roles = BTreeMap::new();
+        assert!(landscapes.len() >= 6);
+        for of in &landscapes {
+            assert_eq!(*roles.entry(&of.task).or_insert(of.role), of.role, "{}", of.name);
+            let words = match of.role {
+                Role::Public => "- **public**",
+                Role::HeldOut => "- **held out**",
+            };
+            let line = document.lines().find(|line| line.starts_with(words)).unwrap();
+            assert!(line.contains(&format!("`{}`", of.task)), "`{}` is not in: {line}", of.task);
+            assert!(of.candidates[of.default].iter().all(|&choice| choice == 0), "{}", of.name);
+        }
+    }
+
+    #[test]
+    fn the_table_of_the_document_is_that_of_the_files() {
+        let workspace = Workspace::find().unwrap();
+        let document = workspace.read(DOCUMENT).unwrap();
+        let table = table::markdown(&all(&workspace).unwrap());
+        let right = documented(&document, &table).unwrap() == document;
+        assert!(right, "run: cargo xtask record --write-docs");
     }
 }
