@@ -176,7 +176,7 @@ mod tests {
         let landscapes = all(&workspace).unwrap();
         let document = workspace.read(DOCUMENT).unwrap();
         let mut roles = BTreeMap::new();
-        assert!(landscapes.len() >= 6);
+        assert!(!landscapes.is_empty());
         for of in &landscapes {
             assert_eq!(*roles.entry(&of.task).or_insert(of.role), of.role, "{}", of.name);
             let words = match of.role {
