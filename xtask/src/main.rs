@@ -1,8 +1,9 @@
-//! Development tasks: `cargo xtask ci | tidy | bench | golden | size`.
+//! Development tasks: `cargo xtask ci | tidy | bench | record | golden | size`.
 //!
 //! - [`ci`] runs every check that a change must pass, cheap ones first;
 //! - [`tidy`] holds the rules that neither the compiler nor clippy knows;
 //! - [`mod@bench`] measures this workspace and its peers, interleaved, and writes the tables of `docs/BENCHMARKS.md`;
+//! - [`record`] makes landscapes: the scores of many candidates on many rows by a real model, for searches to be tried on.
 //! - [`golden`] makes the golden files of programs with a pinned DSPy, and has it load those that Rust writes;
 //! - [`size`] builds a program that runs a saved file as small as it gets, and holds it to a limit.
 //!
@@ -14,7 +15,9 @@ mod bench;
 mod ci;
 mod error;
 mod golden;
+mod landscape;
 mod python;
+mod record;
 mod size;
 mod tidy;
 mod workspace;
@@ -50,6 +53,8 @@ enum Task {
     OverheadWorker,
     /// Build the program that runs a saved file as small as it gets, and hold it to its limit.
     Size,
+    /// Record how candidates of a program score on rows by a real model.
+    Record(record::Options),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +77,7 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
         #[cfg(feature = "bench")]
         Task::OverheadWorker => bench::overhead::worker::serve().map(|()| ExitCode::SUCCESS),
         Task::Size => size::run(&workspace),
+        Task::Record(options) => record::run(&workspace, &options),
     }
 }
 
@@ -101,6 +107,10 @@ mod tests {
         assert_eq!(options.family.as_deref(), Some("tpe"));
         assert_eq!(options.seeds, Some(3));
         assert_eq!(options.peers.join("+"), "optuna+x");
+
+        let words = ["xtask", "record", "--task", "x", "--rows", "80", "--out", "x.json"];
+        let Task::Record(options) = Cli::try_parse_from(words).unwrap().task else { panic!("not record") };
+        assert_eq!((options.task.as_deref(), options.rows, options.threads), (Some("x"), Some(80), 2));
 
         assert!(Cli::try_parse_from(["xtask", "bench", "--seeds", "0"]).is_err());
         assert!(Cli::try_parse_from(["xtask", "ci", "--only", "tidy", "--skip", "docs"]).is_err());

@@ -164,8 +164,8 @@ fn measure_proposals(_: &Workspace, _: &Options) -> Result<(String, Vec<Comparis
     Err(Error::Usage("the family propose needs the feature `models`".into()))
 }
 
-/// Builds this program with its families, optimized, and runs it with the same arguments.
-fn again_in_release(workspace: &Workspace, features: &str) -> Result<ExitCode, Error> {
+/// Builds this program with these features, optimized, and runs it with the same arguments.
+pub(crate) fn again_in_release(workspace: &Workspace, features: &str) -> Result<ExitCode, Error> {
     let build = ["run", "--quiet", "--release", "--package", "xtask", "--features", features, "--"];
     let arguments: Vec<String> = env::args().skip(1).collect();
     let mut command = workspace.command("cargo");

@@ -1,0 +1,232 @@
+//! Candidates as MIPROv2 makes them: demo sets of every kind, and which combinations of choices are recorded.
+//!
+//! | demo set | holds |
+//! |---|---|
+//! | 0 | nothing |
+//! | 1 | labeled rows; where a predictor's answers are not in the data, a set of the last kind |
+//! | 2 | bootstrapped from the rows in their order, filled up with labeled rows |
+//! | 3.. | bootstrapped from shuffled rows, as many as drawn, filled up likewise |
+//!
+//! The teacher is the program with labeled demos on the same model, as in an optimization. The optimizer's own stage is
+//! private to it; this one runs rows one by one, for a few dozen calls.
+
+use std::collections::BTreeMap;
+
+use teleprompt_core::evaluate::{RowError, run_row_traced};
+use teleprompt_core::{
+    Candidate, Ctx, Demo, Example, Fields, Metric, NamedPredictor, PredictorName, Program, rng,
+};
+
+use super::steps::Step;
+
+/// The seed of demo sets and of the choice of candidates.
+const SEED: u64 = 9;
+
+/// The demo sets of each predictor: by predictor, by set.
+pub(crate) type DemoSets = Vec<Vec<Vec<Demo>>>;
+
+/// Why demo sets could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DemoError {
+    /// A candidate does not fit the program.
+    #[error(transparent)]
+    Bind(#[from] teleprompt_core::BindError),
+    /// The model failed on a training row.
+    #[error("training row {row}: {error}")]
+    Row { row: usize, error: RowError },
+}
+
+/// Makes the demo sets of a program.
+///
+/// `accepted`: the least score of a run that becomes a demo.
+pub(crate) async fn make(
+    program: &dyn Program,
+    steps: &[Step],
+    cx: &Ctx,
+    train: &[Example],
+    measure: &dyn Metric,
+    accepted: f64,
+) -> Result<DemoSets, DemoError> {
+    let mut teacher = Teacher { program, cx, train, measure, accepted, runs: BTreeMap::new() };
+    let mut sets: DemoSets = Vec::new();
+    let named = program.predictors();
+    for (predictor, step) in named.iter().zip(steps) {
+        let mut own = Vec::new();
+        for set in 0..step.demo_sets {
+            let labeled = labeled(predictor, train, set as u64, &[], step.demos);
+            own.push(match set {
+                0 => Vec::new(),
+                1 if !labeled.is_empty() => labeled,
+                set => {
+                    let stream = &[set as u64];
+                    let (order, most) = match set {
+                        2 => ((0..train.len()).collect(), step.demos),
+                        _ => (
+                            rng::permutation(SEED, "record bootstrap", stream, train.len()),
+                            1 + rng::permutation(SEED, "record demo count", stream, step.demos)
+                                .first()
+                                .unwrap_or(&0),
+                        ),
+                    };
+                    let (rows, mut demos) = teacher.demos(&predictor.name, &order, most, step.demos).await?;
+                    let lacking = step.demos - demos.len();
+                    demos.extend(self::labeled(predictor, train, set as u64, &rows, lacking));
+                    demos
+                }
+            });
+        }
+        sets.push(own);
+    }
+    Ok(sets)
+}
+
+/// `count` rows in a seeded order as demos of one predictor, without those in `except`.
+fn labeled(
+    predictor: &NamedPredictor<'_>,
+    train: &[Example],
+    set: u64,
+    except: &[usize],
+    count: usize,
+) -> Vec<Demo> {
+    let order = rng::permutation(SEED, "record labeled", &[set], train.len());
+    let rows = order.into_iter().filter(|row| !except.contains(row));
+    rows.filter_map(|row| labeled_demo(predictor, &train[row])).take(count).collect()
+}
+
+/// A row as a demo, if it has inputs and outputs of the predictor.
+fn labeled_demo(predictor: &NamedPredictor<'_>, row: &Example) -> Option<Demo> {
+    let spec = predictor.predictor.spec();
+    let all: Fields = row.inputs.clone().into_iter().chain(row.labels.clone()).collect();
+    let fields = all.only(spec.fields().map(|field| field.name.as_str()));
+    let has = |of: &[teleprompt_core::FieldSpec]| of.iter().any(|field| fields.contains(&field.name));
+    (has(spec.inputs()) && has(spec.outputs())).then(|| Demo::labeled(fields))
+}
+
+/// The program with labeled demos, and what its runs gave.
+struct Teacher<'a> {
+    program: &'a dyn Program,
+    cx: &'a Ctx,
+    train: &'a [Example],
+    measure: &'a dyn Metric,
+    accepted: f64,
+    /// By row: each predictor's demo, or nothing when the run was not accepted.
+    runs: BTreeMap<usize, Option<BTreeMap<PredictorName, Fields>>>,
+}
+
+impl Teacher<'_> {
+    /// The first `most` accepted runs in this order, as rows and as demos of one predictor.
+    async fn demos(
+        &mut self,
+        predictor: &PredictorName,
+        order: &[usize],
+        most: usize,
+        shown: usize,
+    ) -> Result<(Vec<usize>, Vec<Demo>), DemoError> {
+        let (mut rows, mut demos) = (Vec::new(), Vec::new());
+        for &row in order {
+            if demos.len() == most {
+                break;
+            }
+            if !self.runs.contains_key(&row) {
+                let run = self.run(row, shown).await?;
+                self.runs.insert(row, run);
+            }
+            if let Some(Some(fields)) =
+                self.runs.get(&row).map(|run| run.as_ref().map(|run| run.get(predictor)))
+            {
+                demos.extend(fields.cloned().map(Demo::bootstrapped));
+                rows.push(row);
+            }
+        }
+        Ok((rows, demos))
+    }
+
+    async fn run(
+        &self,
+        row: usize,
+        shown: usize,
+    ) -> Result<Option<BTreeMap<PredictorName, Fields>>, DemoError> {
+        let mut candidate = Candidate::default();
+        let named = self.program.predictors();
+        for predictor in &named {
+            // One more than are shown: a row never sees itself.
+            let mut demos = labeled(predictor, self.train, 1, &[row], shown);
+            demos.truncate(shown);
+            candidate = candidate.with_demos(predictor.name.clone(), demos);
+        }
+        let cx = self.cx.clone().bound(self.program, &candidate)?;
+        match run_row_traced(self.program, &cx, &self.train[row], self.measure).await {
+            Ok(scored) if scored.score.value() >= self.accepted => {
+                let steps = named.iter().filter_map(|of| {
+                    let step = *scored.trace.of(&of.name).last()?;
+                    let fields = step.inputs.clone().into_iter().chain(step.outputs.clone()).collect();
+                    Some((of.name.clone(), fields))
+                });
+                Ok(Some(steps.collect()))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.kind.counts_as_zero() => Ok(None),
+            Err(error) => Err(DemoError::Row { row, error }),
+        }
+    }
+}
+
+/// The choices of `n` candidates: all combinations if there are no more, else the program's own and combinations that have
+/// every option about equally often. In lexical order, so that candidates that share a prompt's beginning are neighbours.
+pub(crate) fn choose(sizes: &[usize], n: usize) -> Vec<Vec<usize>> {
+    let all = sizes.iter().try_fold(1_usize, |all, &size| all.checked_mul(size)).unwrap_or(usize::MAX);
+    let mut chosen = std::collections::BTreeSet::from([vec![0; sizes.len()]]);
+    let mut round = 0_u64;
+    while chosen.len() < n.min(all) {
+        if n >= all {
+            let first = chosen.len();
+            let mut place = first;
+            let combination = sizes.iter().rev().map(|&size| {
+                let choice = place % size;
+                place /= size;
+                choice
+            });
+            let mut combination: Vec<usize> = combination.collect();
+            combination.reverse();
+            chosen.insert(combination);
+            continue;
+        }
+        // A round gives every option of every choice its turn.
+        let columns: Vec<Vec<usize>> = sizes
+            .iter()
+            .enumerate()
+            .map(|(i, &size)| {
+                let order = rng::permutation(SEED, "record candidates", &[round, i as u64], n);
+                order.into_iter().map(|place| place % size).collect()
+            })
+            .collect();
+        for i in 0..n {
+            if chosen.len() < n {
+                chosen.insert(columns.iter().map(|column| column[i]).collect());
+            }
+        }
+        round += 1;
+    }
+    chosen.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_combinations_or_a_balanced_part_of_them() {
+        assert_eq!(choose(&[2, 3], 9), [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]);
+        let some = choose(&[3, 3, 4, 3], 36);
+        assert_eq!((some.len(), &some[0]), (36, &vec![0; 4]));
+        for (choice, size) in [3, 3, 4, 3].into_iter().enumerate() {
+            for option in 0..size {
+                let count = some.iter().filter(|of| of[choice] == option).count();
+                assert!(
+                    (36 / size).abs_diff(count) <= 5,
+                    "option {option} of choice {choice}: {count} times"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The rows of a task: from the project's own samples, or from a folder of data sets that the project does not contain.
+//!
+//! Rows of both kinds are taken in a seeded order and divided into training rows, of which demos are made, and the rows of
+//! the matrix. Of the data only gold classes get into a landscape.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use teleprompt_core::{Example, FieldType, Fields, SignatureSpec, rng};
+use teleprompt_data::jsonl;
+
+use crate::error::Error;
+use crate::workspace::Workspace;
+
+use super::steps::Steps;
+use super::tasks::Task;
+
+/// The seed of every order of rows.
+const SEED: u64 = 9;
+/// Training rows of a task, of which demos are made.
+const TRAIN: usize = 40;
+/// Most bytes of a data file.
+const MAX_BYTES: u64 = 64 << 20;
+/// Longest message of the banking data that is taken, in bytes: a recording should take minutes.
+const MAX_MESSAGE: usize = 90;
+
+/// Where rows come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A sample of the project under `examples/data`.
+    Sample {
+        /// The field that the program is given.
+        input: &'static str,
+        /// The field that it is to say.
+        label: &'static str,
+        /// Longest input that is taken, in bytes: a recording should take minutes.
+        most: usize,
+    },
+    /// `banking77/train.csv`: messages with one of 77 categories, of which these are taken.
+    Banking {
+        /// The field for the category, underscores as spaces.
+        label: &'static str,
+        /// The categories.
+        categories: &'static [&'static str],
+    },
+    /// `iris/iris.csv`: four measures and a species.
+    Iris {
+        /// Which of them is to be said.
+        label: &'static str,
+    },
+    /// `scone/train`: sentence pairs without negation and with one negation in scope.
+    Scone {
+        /// The field for yes or no.
+        label: &'static str,
+    },
+}
+
+/// The rows of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Rows {
+    /// For demos.
+    pub(crate) train: Vec<Example>,
+    /// For the matrix: first those of the search, then those of the test.
+    pub(crate) rows: Vec<Example>,
+    /// How many of them are for the search.
+    pub(crate) val: usize,
+    /// The class of each row, where answers are classes.
+    pub(crate) gold: Vec<Option<usize>>,
+    /// How many classes there are.
+    pub(crate) classes: usize,
+}
+
+/// Loads `n` rows of a task, a third of them for the test.
+pub(crate) fn load(
+    workspace: &Workspace,
+    folder: Option<&Path>,
+    task: &Task,
+    n: usize,
+) -> Result<Rows, Error> {
+    let spec = task
+        .steps
+        .last()
+        .and_then(|step| SignatureSpec::parse(step.signature).ok())
+        .ok_or_else(|| Error::Usage(format!("task `{}` has no signature that can be read", task.name)))?;
+    let val = n - n / 3;
+    let (train, rows) = match task.source {
+        Source::Sample { input, label, most } => {
+            let load = |split: &str| {
+                let path = workspace.path(&format!("examples/data/{}/{split}.jsonl", task.data));
+                jsonl::load_examples(&path, &[input], &[label]).map_err(|error| Error::Content {
+                    file: path.display().to_string(),
+                    problem: error.to_string(),
+                })
+            };
+            let (mut train, mut rows, mut test) = (load("train")?, load("validation")?, load("test")?);
+            for rows in [&mut train, &mut rows, &mut test] {
+                rows.retain(|row| row.inputs.text(input).len() <= most);
+            }
+            train.truncate(TRAIN);
+            rows.truncate(val);
+            test.truncate(n - rows.len());
+            rows.extend(test);
+            (train, rows)
+        }
+        source => {
+            let all = outside(folder, source)?;
+            let order = rng::permutation(SEED, "record rows", &[], all.len());
+            let mut taken = order.into_iter().filter_map(|row| all.get(row).cloned());
+            (taken.by_ref().take(TRAIN.min(all.len() / 5)).collect(), taken.take(n).collect::<Vec<_>>())
+        }
+    };
+    if rows.len() < n || train.is_empty() {
+        return Err(Error::Usage(format!("`{}` has {} rows for the matrix, not {n}", task.data, rows.len())));
+    }
+    let classes: Vec<String> = match (task.source, spec.outputs().first().map(|field| &field.ty)) {
+        (Source::Banking { categories, .. }, _) => categories.iter().map(|name| spaced(name)).collect(),
+        (_, Some(FieldType::Label(labels))) => labels.clone(),
+        _ => Vec::new(),
+    };
+    let label = |row: &Example| row.labels.iter().next().map(|(name, _)| row.labels.text(name));
+    let gold = rows.iter().map(|row| classes.iter().position(|class| Some(class) == label(row).as_ref()));
+    Ok(Rows { train, val, gold: gold.collect(), classes: classes.len(), rows })
+}
+
+/// All rows of a data set that is not part of the project.
+fn outside(folder: Option<&Path>, source: Source) -> Result<Vec<Example>, Error> {
+    let folder = folder.ok_or_else(|| {
+        Error::Usage("these rows are not part of the project: name their folder with --data FOLDER".into())
+    })?;
+    let row = |inputs: Fields, label: &str, value: serde_json::Value| Example {
+        inputs,
+        labels: Fields::new().with(label, value),
+    };
+    match source {
+        Source::Sample { .. } => Ok(Vec::new()),
+        Source::Banking { label, categories } => {
+            let table = Table::read(folder.join("banking77/train.csv"))?;
+            let (text, category) = (table.column("text")?, table.column("category")?);
+            let kept = table.rows.iter().filter(|of| {
+                categories.contains(&of[category].as_str()) && of[text].trim().len() <= MAX_MESSAGE
+            });
+            Ok(kept
+                .map(|of| {
+                    row(Fields::new().with("text", of[text].trim()), label, spaced(&of[category]).into())
+                })
+                .collect())
+        }
+        Source::Iris { label } => {
+            let table = Table::read(folder.join("iris/iris.csv"))?;
+            let names = ["sepal_length", "sepal_width", "petal_length", "petal_width", "species"];
+            // The file's first line holds counts and the names of the species.
+            let species = table.header.get(2..).unwrap_or_default();
+            table
+                .rows
+                .iter()
+                .map(|of| {
+                    let mut fields = Fields::new();
+                    for (name, value) in names.iter().zip(of) {
+                        let number: f64 = value.trim().parse().map_err(|_| table.bad(value))?;
+                        match *name {
+                            "species" => {
+                                let known = species.get(number as usize).ok_or_else(|| table.bad(value))?;
+                                fields.insert(*name, known.as_str());
+                            }
+                            name => fields.insert(name, number),
+                        }
+                    }
+                    let value = fields.remove(label).ok_or_else(|| table.bad(label))?;
+                    Ok(row(fields, label, value))
+                })
+                .collect()
+        }
+        Source::Scone { label } => {
+            let mut rows = Vec::new();
+            for (file, suffix) in [("no_negation", "_edited"), ("one_scoped", "")] {
+                let table = Table::read(folder.join(format!("scone/train/{file}.csv")))?;
+                let column = |name: &str| table.column(&format!("{name}{suffix}"));
+                let (premise, hypothesis, gold) =
+                    (column("sentence1")?, column("sentence2")?, column("gold_label")?);
+                rows.extend(table.rows.iter().map(|of| {
+                    let inputs = Fields::new()
+                        .with("premise", of[premise].as_str())
+                        .with("hypothesis", of[hypothesis].as_str());
+                    row(inputs, label, if of[gold] == "entailment" { "yes" } else { "no" }.into())
+                }));
+            }
+            Ok(rows)
+        }
+    }
+}
+
+fn spaced(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+/// A file of comma-separated values.
+struct Table {
+    path: PathBuf,
+    header: Vec<String>,
+    /// Each as long as the header.
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn read(path: PathBuf) -> Result<Self, Error> {
+        let length = fs::metadata(&path).map_err(Error::file("read", &path))?.len();
+        let content = |problem: String| Error::Content { file: path.display().to_string(), problem };
+        if length > MAX_BYTES {
+            return Err(content(format!("a data file has at most {MAX_BYTES} bytes")));
+        }
+        let text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+        let mut records = records(&text).into_iter();
+        let header = records.next().unwrap_or_default();
+        let rows: Vec<Vec<String>> = records.collect();
+        if let Some(line) = rows.iter().position(|row| row.len() != header.len()) {
+            let problem =
+                format!("record {} has {} fields, not {}", line + 2, rows[line].len(), header.len());
+            return Err(content(problem));
+        }
+        Ok(Self { path, header, rows })
+    }
+
+    fn column(&self, name: &str) -> Result<usize, Error> {
+        self.header.iter().position(|column| column == name).ok_or_else(|| self.bad(name))
+    }
+
+    fn bad(&self, what: &str) -> Error {
+        Error::Content {
+            file: self.path.display().to_string(),
+            problem: format!("`{what}` is not as expected"),
+        }
+    }
+}
+
+/// The records of a text of comma-separated values; fields may stand in double quotes (RFC 4180).
+fn records(text: &str) -> Vec<Vec<String>> {
+    let mut records = vec![vec![String::new()]];
+    let mut quoted = false;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let Some(field) = records.last_mut().and_then(|record| record.last_mut()) else { break };
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                field.push('"');
+                chars.next();
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => records.last_mut().into_iter().for_each(|record| record.push(String::new())),
+            '\r' if !quoted => {}
+            '\n' if !quoted => records.push(vec![String::new()]),
+            c => field.push(c),
+        }
+    }
+    records.retain(|record| record.iter().any(|field| !field.is_empty()));
+    records
+}
+
+/// The program of a task.
+pub(crate) fn program(task: &Task) -> Result<Steps, Error> {
+    Steps::new(task.steps).map_err(|error| Error::Usage(format!("task `{}`: {error}", task.name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tasks::TASKS;
+
+    #[test]
+    fn records_are_read_with_quotes_and_line_breaks() {
+        assert_eq!(records("a,b\r\n\"x, \"\"y\"\"\nz\",1\n\n"), [vec!["a", "b"], vec!["x, \"y\"\nz", "1"]]);
+    }
+
+    #[test]
+    fn the_projects_own_samples_give_rows_with_classes() {
+        let workspace = Workspace::find().unwrap();
+        for task in TASKS.iter().filter(|task| matches!(task.source, Source::Sample { .. })) {
+            let rows = load(&workspace, None, task, task.rows).unwrap();
+            assert_eq!((rows.rows.len(), rows.val), (120, 80), "{}", task.name);
+            assert!(rows.train.len() >= 30, "{}", task.name);
+            assert_eq!((rows.gold.len(), rows.classes), (120, 6));
+            assert!(rows.gold.iter().all(Option::is_some), "{}", task.name);
+            assert!(!rows.rows.iter().any(|row| rows.train.contains(row)));
+        }
+    }
+
+    #[test]
+    fn rows_from_outside_are_read_from_the_folder_named() {
+        let folder = std::env::temp_dir().join(format!("teleprompt-record-{}", std::process::id()));
+        fs::create_dir_all(folder.join("iris")).unwrap();
+        let lines: String = (0..150).map(|i| format!("5.{},3.0,1.4,0.2,{}\n", i % 10, i % 3)).collect();
+        fs::write(folder.join("iris/iris.csv"), format!("150,4,setosa,versicolor,virginica\n{lines}"))
+            .unwrap();
+        let workspace = Workspace::find().unwrap();
+        let task = TASKS.iter().find(|task| task.name == "iris-steps-json").unwrap();
+        let rows = load(&workspace, Some(&folder), task, 120).unwrap();
+        assert_eq!((rows.train.len(), rows.rows.len(), rows.classes), (30, 120, 3));
+        assert!(rows.gold.iter().all(Option::is_some));
+        assert_eq!(rows.rows[0].inputs.text("petal_width"), "0.2");
+        let error = load(&workspace, Some(&folder), task, 121).unwrap_err();
+        assert!(error.to_string().contains("120 rows for the matrix, not 121"), "{error}");
+        fs::write(folder.join("iris/iris.csv"), "150,4,a,b,c\n1,2,3,4,9\n").unwrap();
+        assert!(load(&workspace, Some(&folder), task, 1).unwrap_err().to_string().contains("`9`"));
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(load(&workspace, None, task, 1).unwrap_err().to_string().contains("--data"));
+    }
+}

@@ -1,0 +1,338 @@
+//! The tasks that are recorded: programs of one or two predictors, and the instructions that candidates choose from.
+//!
+//! The instructions are what a search meets in practice: the program's own first, then such as a person or a large model
+//! would write, what the built-in edits add (the labels, the form of the answer), one that is poor, and one that misleads.
+//! Demo sets are made from rows (see [`super::demos`]). In the programs of two predictors the second sees only what the first
+//! one said, so that all combinations can be recorded: a model need not be asked twice for the same. A task is data; adding one needs no other code, unless its rows come
+//! from a new kind of source.
+
+use crate::landscape::Role;
+
+use super::rows::Source;
+use super::steps::{Measure, Step};
+
+/// A task: everything that a landscape is recorded from, but for the model.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Task {
+    /// The landscape's name: data set, what is special, adapter.
+    pub(crate) name: &'static str,
+    /// The data set.
+    pub(crate) data: &'static str,
+    /// Public or held out; fixed for each data set before anything was recorded.
+    pub(crate) role: Role,
+    /// The adapter's name.
+    pub(crate) adapter: &'static str,
+    /// What an answer scores.
+    pub(crate) measure: Measure,
+    /// Where rows come from.
+    pub(crate) source: Source,
+    /// The program.
+    pub(crate) steps: &'static [Step],
+    /// How many candidates, when nothing else is asked for; all combinations if there are fewer.
+    pub(crate) candidates: usize,
+    /// How many rows, when nothing else is asked for; a third of them is for the test.
+    pub(crate) rows: usize,
+}
+
+/// All tasks, in the order in which they are best recorded.
+pub(crate) const TASKS: &[Task] = &[
+    Task {
+        name: "questions-plain",
+        data: "questions",
+        role: Role::Public,
+        adapter: "plain",
+        measure: Measure::Exact("answer"),
+        source: Source::Sample { input: "question", label: "answer", most: 1000 },
+        steps: &[Step {
+            name: "sort",
+            signature: "question -> answer: label[person, place, date, number, thing, explanation]",
+            instructions: &[
+                "Say which kind of answer the question wants.",
+                "Which kind of answer does the question want? A person for who, a place for where, a date for when, a number for \
+                 how many or how much, a thing for what or which, an explanation for why or how something works.",
+                "Classify.\n`answer` is exactly one of: date, explanation, number, person, place, thing.",
+                "You help in a library. Visitors type questions, and each must go to the right shelf. Read the question, think \
+                 of what its answer would look like, and name that kind.",
+                "Say which kind of answer the question wants.\nGive only `answer` (one label, spelled as given), without comments \
+                 or explanations around it.",
+                "Answer the question with a place, since most visitors look for a place.",
+            ],
+            demo_sets: 6,
+            demos: 6,
+            max_tokens: 32,
+        }],
+        candidates: 36,
+        rows: 120,
+    },
+    Task {
+        name: "helpdesk-steps-plain",
+        data: "helpdesk",
+        role: Role::Public,
+        adapter: "plain",
+        measure: Measure::Exact("team"),
+        source: Source::Sample { input: "message", label: "team", most: 100 },
+        steps: &[
+            Step {
+                name: "subject",
+                signature: "message -> subject: label[money, parcel, refund, login, question, defect]",
+                instructions: &[
+                    "Name the subject of the message.",
+                    "What is the message about? Money: charges and invoices. Parcel: where it is. Refund: sending something back. \
+                     Login: the profile. Question: what an article can do. Defect: something does not work.",
+                    "Read the message and pick the first word that comes to mind.",
+                ],
+                demo_sets: 3,
+                demos: 4,
+                max_tokens: 32,
+            },
+            Step {
+                name: "route",
+                signature: "subject -> team: label[billing, delivery, returns, account, product, repair]",
+                instructions: &[
+                    "Decide which team answers a message of this subject.",
+                    "Money goes to billing, a parcel to delivery, a refund to returns, a login to account, a question to product, \
+                     a defect to repair.",
+                    "Decide which team answers a message of this subject.\n`team` is exactly one of: account, billing, delivery, \
+                     product, repair, returns.",
+                    "Ignore the subject. Every message goes to delivery.",
+                ],
+                demo_sets: 3,
+                demos: 4,
+                max_tokens: 32,
+            },
+        ],
+        candidates: 108,
+        rows: 120,
+    },
+    Task {
+        name: "iris-petal-plain",
+        data: "iris",
+        role: Role::HeldOut,
+        adapter: "plain",
+        measure: Measure::Close { field: "petal_length", zero_at: 2.0 },
+        source: Source::Iris { label: "petal_length" },
+        steps: &[Step {
+            name: "estimate",
+            signature: "sepal_length: float, species -> petal_length: float",
+            instructions: &[
+                "Estimate the length of the petals.",
+                "Estimate the length of the petals of an iris in centimetres, with one decimal. Setosa has about 1.5, versicolor \
+                 about 4.3, virginica about 5.6; flowers with longer sepals have longer petals.",
+                "You measure flowers. Give `petal_length` (number), without comments or explanations around it.",
+                "Petals are the inner leaves of a flower. What are they like?",
+                "The petals are half as long as the sepals, whatever the species.",
+                "Estimate the length of the petals. It is between 1.0 and 6.9, and larger for virginica than for setosa.",
+            ],
+            demo_sets: 4,
+            demos: 6,
+            max_tokens: 10,
+        }],
+        candidates: 24,
+        rows: 80,
+    },
+    Task {
+        name: "banking-plain",
+        data: "banking",
+        role: Role::Public,
+        adapter: "plain",
+        measure: Measure::Exact("intent"),
+        source: Source::Banking {
+            label: "intent",
+            categories: &[
+                "card_arrival",
+                "change_pin",
+                "exchange_rate",
+                "lost_or_stolen_card",
+                "top_up_failed",
+                "transfer_timing",
+            ],
+        },
+        steps: &[Step {
+            name: "classify",
+            signature: "text -> intent: label[card arrival, change pin, exchange rate, lost or stolen card, top up failed, \
+                        transfer timing]",
+            instructions: &[
+                "Name the intent of the customer's message.",
+                "A bank's customer writes. Card arrival: a new card has not come. Change pin: a new code. Exchange rate: prices of \
+                 currencies. Lost or stolen card: it is gone. Top up failed: money did not get onto the account. Transfer timing: \
+                 how long a payment takes.",
+                "Name the intent of the customer's message.\n`intent` is exactly one of: card arrival, change pin, exchange rate, \
+                 lost or stolen card, top up failed, transfer timing.",
+                "You are a friendly assistant of a bank. Be polite and helpful.",
+                "Name the intent of the customer's message.\nGive only `intent` (one label, spelled as given), without comments or \
+                 explanations around it.",
+                "Customers who write to a bank have mostly lost their card. Name the intent.",
+            ],
+            demo_sets: 6,
+            demos: 6,
+            max_tokens: 32,
+        }],
+        candidates: 36,
+        rows: 120,
+    },
+    Task {
+        name: "iris-steps-json",
+        data: "iris",
+        role: Role::HeldOut,
+        adapter: "json",
+        measure: Measure::Exact("species"),
+        source: Source::Iris { label: "species" },
+        steps: &[
+            Step {
+                name: "size",
+                signature: "petal_length: float, petal_width: float -> petals: label[small, medium, large]",
+                instructions: &[
+                    "Say how large the petals are.",
+                    "Say how large the petals of an iris are: small up to 2 centimetres of length, large from 5 centimetres, else \
+                     medium.",
+                    "Compare the two numbers.",
+                ],
+                demo_sets: 3,
+                demos: 6,
+                max_tokens: 24,
+            },
+            Step {
+                name: "species",
+                signature: "petals -> species: label[setosa, versicolor, virginica]",
+                instructions: &[
+                    "Name the species of the iris.",
+                    "Small petals are setosa, medium petals versicolor, large petals virginica.",
+                    "Name the species of an iris with such petals.\n`species` is exactly one of: setosa, versicolor, virginica.",
+                    "Most flowers are versicolor. Name the species.",
+                ],
+                demo_sets: 3,
+                demos: 6,
+                max_tokens: 24,
+            },
+        ],
+        candidates: 108,
+        rows: 120,
+    },
+    Task {
+        name: "banking-topic-plain",
+        data: "banking",
+        role: Role::Public,
+        adapter: "plain",
+        measure: Measure::TokenF1("topic"),
+        source: Source::Banking {
+            label: "topic",
+            categories: &[
+                "activate_my_card",
+                "age_limit",
+                "apple_pay_or_google_pay",
+                "card_arrival",
+                "card_not_working",
+                "change_pin",
+                "country_support",
+                "declined_transfer",
+                "exchange_rate",
+                "lost_or_stolen_phone",
+                "pending_transfer",
+                "terminate_account",
+            ],
+        },
+        steps: &[Step {
+            name: "topic",
+            signature: "text -> topic",
+            instructions: &[
+                "Write the topic of the message.",
+                "Write the topic of the customer's message in two to five small words, such as the heading of a help page: the \
+                 thing it is about and what happened to it.",
+                "Name the topic in as few words as you can, without a full sentence.",
+                "Answer the customer.",
+                "Write the topic of the message.\nGive only `topic` (text), without comments or explanations around it.",
+                "Repeat the message in other words.",
+            ],
+            demo_sets: 4,
+            demos: 6,
+            max_tokens: 8,
+        }],
+        candidates: 24,
+        rows: 80,
+    },
+    Task {
+        name: "scone-json",
+        data: "scone",
+        role: Role::HeldOut,
+        adapter: "json",
+        measure: Measure::Exact("follows"),
+        source: Source::Scone { label: "follows" },
+        steps: &[Step {
+            name: "entail",
+            signature: "premise, hypothesis -> follows: label[yes, no]",
+            instructions: &[
+                "Does the hypothesis follow from the premise?",
+                "If the premise is true, must the hypothesis be true as well? Mind the word not: what holds for a general word \
+                 under not holds for a special one.",
+                "Compare the two sentences word by word. Say yes if the second says less than the first, no if it says more.",
+                "Judge.\n`follows` is exactly one of: no, yes.",
+                "Two sentences are given. They are nearly the same, so say yes.",
+                "Say no unless you are sure that the hypothesis follows.",
+            ],
+            demo_sets: 6,
+            demos: 6,
+            max_tokens: 24,
+        }],
+        candidates: 36,
+        rows: 120,
+    },
+    Task {
+        name: "helpdesk-chat",
+        data: "helpdesk",
+        role: Role::Public,
+        adapter: "chat",
+        measure: Measure::Exact("team"),
+        source: Source::Sample { input: "message", label: "team", most: 100 },
+        steps: &[Step {
+            name: "route",
+            signature: "message -> team: label[billing, delivery, returns, account, product, repair]",
+            instructions: &[
+                "Decide which team answers the message.",
+                "A shop's customer writes. Billing: charges and invoices. Delivery: where the parcel is. Returns: sending back, \
+                 exchange, refunds. Account: login and personal data. Product: questions before or after buying. Repair: devices \
+                 that do not work.",
+                "Decide which team answers the message.\n`team` is exactly one of: account, billing, delivery, product, repair, \
+                 returns.",
+                "Customers are angry. Calm them down.",
+                "Decide which team answers the message.\nGive only `team` (one label, spelled as given), without comments or \
+                 explanations around it.",
+                "Anything that was bought belongs to product. Decide which team answers the message.",
+            ],
+            demo_sets: 6,
+            demos: 6,
+            max_tokens: 48,
+        }],
+        candidates: 36,
+        rows: 120,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use teleprompt_core::SignatureSpec;
+
+    use super::*;
+
+    #[test]
+    fn tasks_are_sound_and_a_data_set_has_one_role() {
+        let mut roles = BTreeMap::new();
+        for task in TASKS {
+            assert_eq!(*roles.entry(task.data).or_insert(task.role), task.role, "{}", task.name);
+            assert!(task.name.starts_with(task.data) && task.name.ends_with(task.adapter), "{}", task.name);
+            let mut combinations = 1;
+            for step in task.steps {
+                let spec = SignatureSpec::parse(step.signature).unwrap();
+                assert!(!spec.outputs().is_empty() && step.demo_sets >= 3, "{}", task.name);
+                let mut texts = step.instructions.to_vec();
+                texts.sort_unstable();
+                texts.dedup();
+                assert_eq!(texts.len(), step.instructions.len(), "{}", task.name);
+                combinations *= step.instructions.len() * step.demo_sets;
+            }
+            assert!(combinations >= task.candidates, "{}", task.name);
+        }
+        assert!(roles.values().filter(|&&role| role == Role::Public).count() * 2 >= roles.len());
+    }
+}
