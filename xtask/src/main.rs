@@ -11,6 +11,8 @@
 mod bench;
 mod ci;
 mod error;
+#[cfg(any(feature = "bench", test))]
+mod landscape;
 mod tidy;
 mod workspace;
 

@@ -33,5 +33,6 @@ pub use gate::StopSignal;
 pub use optimizer::MiproV2;
 pub use plan::Plan;
 pub use report::{Optimized, Report, Scored, TestResult};
+pub use search::adaptive;
 pub use search::{Choice, Choices, Ended, Options, SearchSpace, TrialKind, TrialRecord};
 pub use stats::PairedDifference;

@@ -101,6 +101,7 @@
 //! logarithms and exponentials come from `libm`, so a search is the same on every machine.
 
 mod axis;
+pub mod bayes;
 mod distribution;
 mod error;
 mod importance;

@@ -18,6 +18,8 @@ mod family;
 mod machine;
 mod peers;
 mod record;
+#[cfg(feature = "bench")]
+mod search;
 mod stats;
 mod table;
 #[cfg(feature = "bench")]
@@ -53,6 +55,9 @@ pub(crate) struct Options {
     /// Which other projects to measure: none, all, or their names with commas between.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "all")]
     pub(crate) peers: Vec<String>,
+    /// Family search: also measure our strategy without each of its ingredients, on the smaller spaces.
+    #[arg(long)]
+    pub(crate) ablate: bool,
     /// Write the tables into docs/BENCHMARKS.md.
     #[arg(long)]
     pub(crate) write_docs: bool,
@@ -81,10 +86,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
             println!("left out: family {}: comes with {cause}", entry.name);
             continue;
         }
-        let comparisons = measure(workspace, entry, options, &peers)?;
-        println!("\n{}: {}\n{}", entry.name, entry.measures, table::text(&comparisons));
+        let (comparisons, tables) = measure(workspace, entry, options, &peers)?;
+        let shown = tables.clone().unwrap_or_else(|| table::text(&comparisons));
+        println!("\n{}: {}\n{shown}", entry.name, entry.measures);
         if let Some(text) = document.as_mut() {
-            let block = table::markdown(&command(entry, options), &machine, &comparisons);
+            let command = command(entry, options);
+            let block = match &tables {
+                Some(tables) => table::head(&command, &machine, &comparisons) + "\n" + tables,
+                None => table::markdown(&command, &machine, &comparisons),
+            };
             *text = docs::replace(text, entry.name, &block)
                 .map_err(|problem| Error::Content { file: docs::FILE.into(), problem: problem.message })?;
         }
@@ -107,16 +117,19 @@ fn measure(
     entry: &Entry,
     options: &Options,
     peers: &Peers,
-) -> Result<Vec<Comparison>, Error> {
-    let Some(family) = family::make(entry.name) else { return Ok(Vec::new()) };
+) -> Result<(Vec<Comparison>, Option<String>), Error> {
+    let Some(family) = family::make(entry.name) else { return Ok((Vec::new(), None)) };
     let seeds = options.seeds.unwrap_or_else(|| family.seeds());
     let mut started = peers.start(workspace, entry.name);
+    if let Some(measured) = family.measure(workspace, options, &mut started)? {
+        return Ok((measured.comparisons, Some(measured.tables)));
+    }
     let mut comparisons = Vec::new();
     for case in family.cases(options.quick)? {
         eprintln!("{}: {}, {seeds} seeds", entry.name, case.figure().name);
         comparisons.extend(compare::run(case.as_ref(), &mut started, seeds)?);
     }
-    Ok(comparisons)
+    Ok((comparisons, None))
 }
 
 /// Builds this program with its families, optimized, and runs it with the same arguments.
@@ -143,6 +156,9 @@ fn command(entry: &Entry, options: &Options) -> String {
     }
     if options.peers != ["all"] {
         words.extend(["--peers".to_owned(), options.peers.join(",")]);
+    }
+    if options.ablate {
+        words.push("--ablate".to_owned());
     }
     words.push("--write-docs".to_owned());
     shown(&[], "cargo", &words)

@@ -3,6 +3,7 @@
 //! Strategies differ in what they evaluate next; what they share is here. [`SearchSpace`] turns choices into candidates,
 //! [`Scoreboard`] runs candidates on rows and never asks a row of a candidate twice.
 
+pub mod adaptive;
 pub(crate) mod reference;
 
 use std::collections::BTreeMap;
