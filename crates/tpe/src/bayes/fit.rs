@@ -1,6 +1,5 @@
 //! The exact fit: scores of points on shared rows, rows eliminated.
 
-
 use rand::Rng;
 
 use super::evidence::Evidence;
@@ -106,9 +105,7 @@ impl BayesLinear {
         let mut by_row: Vec<Vec<(usize, f64, f64)>> = vec![Vec::new(); n_rows];
         let mut sorted: Vec<_> = scores.iter().collect();
         // Sums are taken in one order, so that the order of the scores changes nothing.
-        sorted.sort_by(|a, b| {
-            (a.row, a.point).cmp(&(b.row, b.point)).then(a.value.total_cmp(&b.value))
-        });
+        sorted.sort_by(|a, b| (a.row, a.point).cmp(&(b.row, b.point)).then(a.value.total_cmp(&b.value)));
         for score in sorted {
             let (at, value) = (place[score.point], score.value - self.mean);
             match by_row[score.row].last_mut() {
@@ -142,9 +139,7 @@ impl BayesLinear {
 
         let lower = information.cholesky();
         let factor = lower.transposed();
-        let kernel = Square::symmetric(n, |i, j| {
-            self.kernel.covariance(&points[seen[i]], &points[seen[j]])
-        });
+        let kernel = Square::symmetric(n, |i, j| self.kernel.covariance(&points[seen[i]], &points[seen[j]]));
         // K is symmetric: its row i is column i, so this is row i of K L, then L^T K L.
         let half: Vec<Vec<f64>> = (0..n).map(|i| factor.upper_times(kernel.row(i))).collect();
         let mut columns = vec![vec![0.0; n]; n];
@@ -154,8 +149,7 @@ impl BayesLinear {
             }
         }
         let product: Vec<Vec<f64>> = columns.iter().map(|column| factor.upper_times(column)).collect();
-        let inner =
-            Square::symmetric(n, |i, j| product[j][i] + if i == j { 1.0 } else { 0.0 }).cholesky();
+        let inner = Square::symmetric(n, |i, j| product[j][i] + if i == j { 1.0 } else { 0.0 }).cholesky();
 
         // weights = r - L (I + L^T K L)^-1 L^T K r
         let k_right: Vec<f64> = (0..n).map(|i| dot(kernel.row(i), &right)).collect();

@@ -156,10 +156,12 @@ mod tests {
         let lower = sample(7).cholesky();
         let upper = lower.transposed();
         let x: Vec<f64> = (0..7).map(|i| f64::from(i) - 2.5).collect();
-        for (mut b, solve) in
-            [(lower.lower_times(&x), true), (upper.upper_times(&x), false)]
-        {
-            if solve { lower.solve_lower(&mut b) } else { upper.solve_upper(&mut b) }
+        for (mut b, solve) in [(lower.lower_times(&x), true), (upper.upper_times(&x), false)] {
+            if solve {
+                lower.solve_lower(&mut b)
+            } else {
+                upper.solve_upper(&mut b)
+            }
             assert!(b.iter().zip(&x).all(|(b, x)| (b - x).abs() < 1e-12), "{b:?}");
         }
     }

@@ -63,10 +63,12 @@ impl Posterior {
     /// The point with the best expected value, the first among equals; `None` when there is no point.
     pub fn best(&self) -> Option<usize> {
         let points = self.mean.iter().enumerate();
-        points.fold(None::<(usize, f64)>, |best, (point, &mean)| match best {
-            Some((_, known)) if known >= mean => best,
-            _ => Some((point, mean)),
-        }).map(|(point, _)| point)
+        points
+            .fold(None::<(usize, f64)>, |best, (point, &mean)| match best {
+                Some((_, known)) if known >= mean => best,
+                _ => Some((point, mean)),
+            })
+            .map(|(point, _)| point)
     }
 
     /// The knowledge gradient: by how much the best expected value is expected to rise when `point` is observed with

@@ -8,7 +8,7 @@ use crate::error::Error;
 pub(crate) const CHANGES: [&str; 8] = [
     "rows not stratified",
     "no own effects",
-    "with pair effects",
+    "no pair effects",
     "no main effects",
     "no bump for the default",
     "one look ahead only",
@@ -22,7 +22,7 @@ pub(crate) fn apply(change: &str, config: &mut AdaptiveConfig) -> Result<(), Err
     match change {
         "rows not stratified" => ingredients.stratify = false,
         "no own effects" => ingredients.own_sd = 0.0,
-        "with pair effects" => ingredients.pair_sd = 0.05,
+        "no pair effects" => ingredients.pair_sd = 0.0,
         "no main effects" => (ingredients.instruction_sd, ingredients.demos_sd) = (0.0, 0.0),
         "no bump for the default" => ingredients.bump_sd = 0.0,
         "one look ahead only" => ingredients.horizon.truncate(1),

@@ -87,8 +87,11 @@ impl Show<'_> {
             let _ = write!(text, "\n{title}:\n\n{}", self.heading());
             for judged in self.of(group) {
                 let cell = |verdicts: &Vec<Verdict>| {
-                    let regret =
-                        format!("{:.3} ± {:.3}", mean(verdicts, |v| v.regret), half_width(verdicts, |v| v.regret));
+                    let regret = format!(
+                        "{:.3} ± {:.3}",
+                        mean(verdicts, |v| v.regret),
+                        half_width(verdicts, |v| v.regret)
+                    );
                     let runs = mean(verdicts, |v| v.cost);
                     if group == Group::Simulated {
                         format!("{regret} ({runs:.0})")
@@ -113,7 +116,8 @@ impl Show<'_> {
             if self.of(group).next().is_none() {
                 continue;
             }
-            let _ = write!(text, "\nHarm {title}: share of searches, mean size in points:\n\n{}", self.heading());
+            let _ =
+                write!(text, "\nHarm {title}: share of searches, mean size in points:\n\n{}", self.heading());
             for judged in self.of(group) {
                 let cell = |verdicts: &Vec<Verdict>| {
                     let (rate, size) = (mean(verdicts, harm_rate), mean(verdicts, |v| v.harm));

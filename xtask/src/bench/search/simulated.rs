@@ -303,8 +303,7 @@ impl Simulated {
                     let from = (a * size + b) * size;
                     for c in 0..size {
                         let own = self.own * rough_normal(mix(self.seed ^ 0x0e11, (from + c) as u64));
-                        let ability =
-                            base + self.cells[2][c] + ac[a * size + c] + bc[b * size + c] + own;
+                        let ability = base + self.cells[2][c] + ac[a * size + c] + bc[b * size + c] + own;
                         consider(ability, from + c);
                     }
                 }
@@ -323,9 +322,7 @@ impl Simulated {
         let shared: f64 = x
             .iter()
             .enumerate()
-            .map(|(d, &choice)| {
-                rough_normal(mix(self.seed ^ 0xc1a5, (d << 40 | choice << 8 | class) as u64))
-            })
+            .map(|(d, &choice)| rough_normal(mix(self.seed ^ 0xc1a5, (d << 40 | choice << 8 | class) as u64)))
             .sum();
         let number = x.iter().fold(1_u64, |number, &choice| number * 64 + choice as u64);
         let own = rough_normal(mix(self.seed ^ 0xc0a5, number * 8 + class as u64));
@@ -362,9 +359,7 @@ impl Terrain for Simulated {
         let shared: f64 = x
             .iter()
             .enumerate()
-            .map(|(d, &choice)| {
-                rough_normal(mix(self.seed ^ 0x10c4, (d << 48 | choice << 32 | row) as u64))
-            })
+            .map(|(d, &choice)| rough_normal(mix(self.seed ^ 0x10c4, (d << 48 | choice << 32 | row) as u64)))
             .sum();
         let number = x.iter().fold(1_u64, |number, &choice| number * 64 + choice as u64);
         let pair = mix(mix(self.seed ^ 0x0dd5, number), row as u64);

@@ -51,8 +51,7 @@ pub(crate) fn ratio(pairs: &[(&[Verdict], &[Verdict])], of: fn(&Verdict) -> f64,
     };
     let value = geometric(&mut |_| 0, false);
     let mut random = SplitMix64::new(0x5ea2c4);
-    let mut resampled: Vec<f64> =
-        (0..RESAMPLES).map(|_| geometric(&mut |n| random.below(n), true)).collect();
+    let mut resampled: Vec<f64> = (0..RESAMPLES).map(|_| geometric(&mut |n| random.below(n), true)).collect();
     resampled.sort_by(f64::total_cmp);
     let at = |share: f64| resampled[((RESAMPLES - 1) as f64 * share).round() as usize];
     Estimate { value, low: at(0.025), high: at(0.975) }

@@ -10,7 +10,9 @@ fn small(kind: Kind, seed: u64) -> Simulated {
 
 #[test]
 fn trials_are_those_of_the_reference() {
-    for (predictors, n, expect) in [(1, 6, 10), (1, 12, 18), (1, 18, 27), (2, 6, 20), (2, 12, 28), (2, 18, 33)] {
+    for (predictors, n, expect) in
+        [(1, 6, 10), (1, 12, 18), (1, 18, 27), (2, 6, 20), (2, 12, 28), (2, 18, 33)]
+    {
         assert_eq!(trials(predictors, n), expect, "{predictors} {n}");
     }
 }
@@ -30,11 +32,7 @@ fn landscapes_have_the_kind_that_they_are_asked_for() {
 
 #[test]
 fn a_score_is_drawn_once_and_its_mean_is_the_truth() {
-    let terrain = Simulated::new(
-        &Cell { mode: "", predictors: 2, n: 6, rows: 20_000 },
-        Kind::Ordinary,
-        3,
-    );
+    let terrain = Simulated::new(&Cell { mode: "", predictors: 2, n: 6, rows: 20_000 }, Kind::Ordinary, 3);
     for point in [vec![0, 0, 0, 0], vec![1, 2, 2, 5]] {
         let mean = (0..20_000).filter_map(|row| terrain.score(&point, row)).sum::<f64>() / 20_000.0;
         assert!((mean - terrain.truth(&point)).abs() < 0.02, "{mean} {}", terrain.truth(&point));

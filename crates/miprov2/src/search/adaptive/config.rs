@@ -57,8 +57,8 @@ impl Default for Ingredients {
             stratify: true,
             instruction_sd: 0.045,
             demos_sd: 0.075,
-            pair_sd: 0.0,
-            own_sd: 0.075,
+            pair_sd: 0.115,
+            own_sd: 0.03,
             bump_sd: 0.15,
             row_sd: 0.35,
             noise_sd: 0.38,
@@ -76,7 +76,7 @@ impl AdaptiveConfig {
         Self {
             budget,
             chunks: 8,
-            chunk_rows: 5,
+            chunk_rows: (budget / 600).clamp(5, 25),
             guard: 0.7,
             worthwhile: 1e-4,
             ingredients: Ingredients::default(),
@@ -102,7 +102,8 @@ impl AdaptiveConfig {
                 ("horizon", "must hold numbers of rows of at least 1"),
             ),
             (
-                !parts.scales.is_empty() && parts.scales.iter().all(|scale| scale.is_finite() && *scale > 0.0),
+                !parts.scales.is_empty()
+                    && parts.scales.iter().all(|scale| scale.is_finite() && *scale > 0.0),
                 ("scales", "must hold finite factors above 0"),
             ),
         ]

@@ -21,7 +21,8 @@ pub(super) struct Models {
 
 impl Models {
     pub(super) fn new(space: &Space, parts: &Ingredients) -> Result<Self, teleprompt_tpe::Error> {
-        let scaled = parts.scales.iter().map(|&scale| model(space, parts, scale)).collect::<Result<_, _>>()?;
+        let scaled =
+            parts.scales.iter().map(|&scale| model(space, parts, scale)).collect::<Result<_, _>>()?;
         Ok(Self { main: model(space, parts, 1.0)?, scaled })
     }
 
@@ -50,12 +51,10 @@ fn model(space: &Space, parts: &Ingredients, scale: f64) -> Result<BayesLinear, 
     let mut kernel = ChoiceKernel::additive(LEVEL, main.collect())
         .with_own(variance(parts.own_sd))
         .with_bump(space.default.clone(), parts.bump_sd * parts.bump_sd);
-    // With one predictor, a pair of choices is a combination: its own effect says it already.
-    if space.predictors.len() > 1 && parts.pair_sd > 0.0 {
-        for (d, (dimension, _)) in dimensions.iter().enumerate() {
-            if *dimension == Dimension::Demos {
-                kernel = kernel.with_pair(d - 1, d, per_predictor(parts.pair_sd));
-            }
+    for (d, (dimension, _)) in dimensions.iter().enumerate() {
+        // Its instruction stands right before it.
+        if *dimension == Dimension::Demos {
+            kernel = kernel.with_pair(d - 1, d, per_predictor(parts.pair_sd));
         }
     }
     BayesLinear::new(kernel, MIDDLE, parts.row_sd * parts.row_sd, parts.noise_sd * parts.noise_sd)
