@@ -28,7 +28,7 @@ use super::Options;
 use super::family::{Case, Family, Measured};
 use super::peers::Peer;
 use crate::error::Error;
-use crate::landscape::{Landscape, Role};
+use crate::landscape::Role;
 use crate::workspace::Workspace;
 
 /// The reference's modes (DSPy 3.4.1): demo sets, rows of the valset.
@@ -130,10 +130,10 @@ fn cells(quick: bool, ablate: bool, kind: Kind) -> Vec<Cell> {
         .iter()
         .flat_map(|&(mode, n, rows)| (1..=3).map(move |predictors| Cell { mode, predictors, n, rows }));
     all.filter(|cell| match (cell.mode, cell.predictors) {
-        ("light", 1 | 2) => true,
+        ("light", 1 | 2) => !ablate || kind != Kind::Flat,
         _ if quick => false,
-        ("medium", 1 | 2) => true,
-        ("heavy", 1) => !ablate,
+        ("medium", 1) => !ablate || kind != Kind::Flat,
+        ("medium", 2) | ("heavy", 1) => !ablate,
         _ => !ablate && kind == Kind::Ordinary,
     })
     .collect()

@@ -3,6 +3,7 @@
 use super::simulated::trials;
 use super::terrain::{Ledger, Terrain};
 use super::*;
+use crate::landscape::Landscape;
 
 fn small(kind: Kind, seed: u64) -> Simulated {
     Simulated::new(&Cell { mode: "light", predictors: 1, n: 6, rows: 100 }, kind, seed)

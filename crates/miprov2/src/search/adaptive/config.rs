@@ -57,7 +57,7 @@ impl Default for Ingredients {
             stratify: true,
             instruction_sd: 0.045,
             demos_sd: 0.075,
-            pair_sd: 0.115,
+            pair_sd: 0.1,
             own_sd: 0.03,
             bump_sd: 0.15,
             row_sd: 0.35,
