@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod error;
 #[cfg(any(feature = "bench", test))]
+#[cfg_attr(all(feature = "record", not(test)), expect(dead_code, reason = "only the recorder writes"))]
 mod landscape;
 mod tidy;
 mod workspace;

@@ -119,7 +119,7 @@ fn what_gave_no_score_is_not_asked_again_and_teaches_nothing() {
     let runs: usize = plans.iter().map(Vec::len).sum();
     assert_eq!((decision.spent, runs), (90, 90));
     // One in three is missing: the rest decides.
-    let some = |run: &PlannedRun| if run.row % 3 == 0 { None } else { lucky(run) };
+    let some = |run: &PlannedRun| if run.row.is_multiple_of(3) { None } else { lucky(run) };
     let (decision, _) = search(&space(&[(4, 5)], 200), AdaptiveConfig::new(1500), 5, some);
     assert!(decision.winner.iter().sum::<usize>() >= 5, "{decision:?}");
 }

@@ -43,6 +43,9 @@ pub(crate) struct Verdict {
     pub(crate) cost: f64,
 }
 
+/// The verdicts of one seed, by contender, with the seed's place.
+type Placed = (usize, Vec<Verdict>);
+
 /// Makes the landscape of a seed.
 pub(crate) type Make<'a> = dyn Fn(u64) -> Box<dyn Terrain + 'a> + Sync + 'a;
 
@@ -87,7 +90,7 @@ pub(crate) fn judge(
         }
         Ok(verdicts)
     };
-    let worked: Vec<Result<Vec<(usize, Vec<Verdict>)>, Error>> = thread::scope(|scope| {
+    let worked: Vec<Result<Vec<Placed>, Error>> = thread::scope(|scope| {
         let work = |thread: u64| {
             let (seeds, of_seed) = (&seeds, &of_seed);
             scope.spawn(move || {
@@ -101,7 +104,7 @@ pub(crate) fn judge(
         };
         handles.into_iter().map(join).collect()
     });
-    let mut by_seed: Vec<(usize, Vec<Verdict>)> = Vec::new();
+    let mut by_seed: Vec<Placed> = Vec::new();
     for part in worked {
         by_seed.extend(part?);
     }

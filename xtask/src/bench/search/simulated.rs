@@ -83,8 +83,9 @@ impl Simulated {
         let class_effect = 0.4 + 0.4 * random.unit();
 
         // Main effects, then interactions of all pairs of dimensions.
-        let options: Vec<usize> = (0..2 * p).map(|d| if d % 2 == 0 { instructions } else { sets }).collect();
-        let sd_of = |d: usize| if d % 2 == 0 { 1.0 } else { demo_ratio };
+        let options: Vec<usize> =
+            (0..2 * p).map(|d| if d.is_multiple_of(2) { instructions } else { sets }).collect();
+        let sd_of = |d: usize| if d.is_multiple_of(2) { 1.0 } else { demo_ratio };
         let mut main: Vec<Vec<f64>> = Vec::new();
         for (d, &n) in options.iter().enumerate() {
             let mut effects: Vec<f64> = (0..n).map(|_| sd_of(d) * normal(&mut random)).collect();
@@ -176,7 +177,7 @@ impl Simulated {
                 for choice in 1..made.options[d] {
                     if random.unit() < 0.07 {
                         let drop = (1.5 + 1.5 * random.unit()) * spread / 0.12;
-                        let cell_of = |x: usize| if d % 2 == 0 { x / sets } else { x % sets };
+                        let cell_of = |x: usize| if d.is_multiple_of(2) { x / sets } else { x % sets };
                         for (x, value) in made.cells[d / 2].iter_mut().enumerate() {
                             if cell_of(x) == choice {
                                 *value -= drop;
