@@ -5,7 +5,8 @@ One JSON object a line on standard input, one answer a line on standard output:
     {"op": "version"}                                      -> {"version": ".."}
     {"op": "start", "space": SPACE, "seed": N}             -> {}
     {"op": "ask"}                                          -> {"values": [..]}  (categorical: the index)
-    {"op": "tell", "value": X}                             -> {}
+    {"op": "tell", "value": X}                             -> {}  (null: the trial failed)
+    {"op": "add", "values": [..], "value": X}              -> {}  (a trial that was not asked for)
     {"op": "time", "space": SPACE, "seed": N,
      "history": H, "rounds": R}                            -> {"milliseconds": X}  (mean of one ask and tell)
 
@@ -35,6 +36,9 @@ def study_of(seed):
 
 
 def tell(study, trial, value):
+    if value is None:
+        study.tell(trial, state=library.trial.TrialState.FAIL)
+        return
     # Optuna takes either and is faster with the trial; its port takes the number only.
     study.tell(trial if module == "optuna" else trial.number, value)
 
@@ -63,14 +67,18 @@ def draw(parameter, rng):
     return rng.randrange(parameter["n"])
 
 
+def add(study, space, values, value):
+    create_trial = (library if hasattr(library, "create_trial") else library.trial).create_trial
+    params = {f"p{index}": value for index, value in enumerate(values)}
+    distributions = {f"p{index}": distribution(parameter) for index, parameter in enumerate(space)}
+    study.add_trial(create_trial(params=params, distributions=distributions, value=value))
+
+
 def timed(space, seed, history, rounds):
     rng = random.Random(seed)
     study = study_of(seed)
-    create_trial = (library if hasattr(library, "create_trial") else library.trial).create_trial
-    distributions = {f"p{index}": distribution(parameter) for index, parameter in enumerate(space)}
     for _ in range(history):
-        params = {f"p{index}": draw(parameter, rng) for index, parameter in enumerate(space)}
-        study.add_trial(create_trial(params=params, distributions=distributions, value=rng.random()))
+        add(study, space, [draw(parameter, rng) for parameter in space], rng.random())
     start = time.perf_counter()
     for _ in range(rounds):
         trial = study.ask()
@@ -95,6 +103,8 @@ def main():
                     answer["values"] = suggest(trial, space)
                 case "tell":
                     tell(study, trial, request["value"])
+                case "add":
+                    add(study, space, request["values"], request["value"])
                 case "time":
                     answer["milliseconds"] = timed(
                         request["space"], request["seed"], request["history"], request["rounds"]

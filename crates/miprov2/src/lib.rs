@@ -50,5 +50,6 @@ pub use plan::{Plan, Span};
 pub use report::{
     Ensemble, Models, Optimized, Process, REPORT_VERSION, Ranked, Report, Saved, Scored, TestResult,
 };
+pub use search::adaptive;
 pub use search::{Choice, Choices, Ended, Options, SearchSpace, TrialKind, TrialRecord};
 pub use stats::PairedDifference;

@@ -47,6 +47,8 @@
 //! - **Stopping.** [`Study::stop`] checks rules: trials, a target, patience, an exhausted space.
 //! - **Understanding.** [`Study::importance`] says which parameters matter, [`TpeSampler::densities`] why TPE
 //!   likes a point.
+//! - **Noise.** The module [`bayes`] models scores of points on shared rows: how sure it is that one is better, and
+//!   where another look would pay.
 //! - **Own samplers.** Implement [`Sampler`]; the feature `testing` brings a suite that checks its contract.
 //!
 //! ```
@@ -101,6 +103,7 @@
 //! logarithms and exponentials come from `libm`, so a search is the same on every machine.
 
 mod axis;
+pub mod bayes;
 mod distribution;
 mod error;
 mod importance;

@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
+use super::Options;
 use super::peers::Peer;
+use super::record::Comparison;
 use crate::error::Error;
+use crate::workspace::Workspace;
 
 /// Which figures are better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -62,6 +65,15 @@ pub(crate) trait Case {
     fn measure(&self, contender: &mut Contender<'_>, seed: u64) -> Result<f64, Error>;
 }
 
+/// What a family measured, with tables of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Measured {
+    /// For the JSON.
+    pub(crate) comparisons: Vec<Comparison>,
+    /// For the terminal and the document, in Markdown.
+    pub(crate) tables: String,
+}
+
 /// Cases that belong together: one argument of the command, one table.
 pub(crate) trait Family {
     /// How many seeds are measured unless the command says otherwise.
@@ -69,6 +81,16 @@ pub(crate) trait Family {
 
     /// The cases in the order of the table.
     fn cases(&self, quick: bool) -> Result<Vec<Box<dyn Case>>, Error>;
+
+    /// All figures at once, for a family whose contenders do not take turns; `None` for one that has cases.
+    fn measure(
+        &self,
+        _workspace: &Workspace,
+        _options: &Options,
+        _peers: &mut [Peer],
+    ) -> Result<Option<Measured>, Error> {
+        Ok(None)
+    }
 }
 
 /// One family by name.
@@ -91,7 +113,7 @@ const FAMILIES: [Entry; 6] = [
     Entry {
         name: "search",
         measures: "MIPROv2's search on simulated and recorded landscapes",
-        waits_for: Some("the search strategies"),
+        waits_for: None,
     },
     Entry {
         name: "compile",
@@ -140,6 +162,7 @@ pub(crate) fn make(name: &str) -> Option<Box<dyn Family>> {
         "tpe" => Some(Box::new(super::tpe::Tpe)),
         "overhead" => Some(Box::new(super::overhead::Overhead)),
         "compile" => Some(Box::new(super::compile::Compile)),
+        "search" => Some(Box::new(super::search::Search)),
         _ => None,
     }
 }
@@ -156,7 +179,7 @@ mod tests {
 
     #[test]
     fn families_are_chosen_by_name() {
-        assert_eq!(choose(Some("search")).unwrap()[0].waits_for, Some("the search strategies"));
+        assert_eq!(choose(Some("search")).unwrap()[0].waits_for, None);
         assert_eq!(choose(Some("all")).unwrap().len(), FAMILIES.len());
         assert_eq!(choose(None).unwrap().len(), FAMILIES.len());
         assert!(choose(Some("speed")).unwrap_err().to_string().contains("tpe, search, compile"));

@@ -24,6 +24,8 @@ mod peers;
 #[cfg(feature = "models")]
 mod propose;
 mod record;
+#[cfg(feature = "bench")]
+mod search;
 mod stats;
 mod table;
 #[cfg(feature = "bench")]
@@ -59,6 +61,9 @@ pub(crate) struct Options {
     /// Which other projects to measure: none, all, or their names with commas between.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "all")]
     pub(crate) peers: Vec<String>,
+    /// Family search: also measure our strategy without each of its ingredients, on the smaller spaces.
+    #[arg(long)]
+    pub(crate) ablate: bool,
     /// Write the tables into docs/BENCHMARKS.md.
     #[arg(long)]
     pub(crate) write_docs: bool,
@@ -95,26 +100,30 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
             println!("left out: family {}: comes with {cause}", entry.name);
             continue;
         }
-        if entry.name == family::PROPOSE {
-            if !models {
-                println!("left out: family {}: it needs a model; name it to measure it", entry.name);
-                continue;
-            }
-            let (text, comparisons) = measure_proposals(workspace, options)?;
-            println!("\n{}: {}\n{text}", entry.name, entry.measures);
-            if let Some(document) = document.as_mut() {
-                let made = format!("Made by `{}` on {}.\n", command(entry, options), machine.describe());
-                *document = docs::replace(document, entry.name, &(made + &text)).map_err(|problem| {
-                    Error::Content { file: docs::FILE.into(), problem: problem.message }
-                })?;
-            }
-            results.extend(comparisons);
+        let proposals = entry.name == family::PROPOSE;
+        if proposals && !models {
+            println!("left out: family {}: it needs a model; name it to measure it", entry.name);
             continue;
         }
-        let comparisons = measure(workspace, entry, options, &peers)?;
-        println!("\n{}: {}\n{}", entry.name, entry.measures, table::text(&comparisons));
+        let (comparisons, tables) = if proposals {
+            let (text, comparisons) = measure_proposals(workspace, options)?;
+            (comparisons, Some(text))
+        } else {
+            measure(workspace, entry, options, &peers)?
+        };
+        let shown = tables.clone().unwrap_or_else(|| table::text(&comparisons));
+        println!(
+            "
+{}: {}
+{shown}",
+            entry.name, entry.measures
+        );
         if let Some(text) = document.as_mut() {
-            let block = table::markdown(&command(entry, options), &machine, &comparisons);
+            let command = command(entry, options);
+            let block = match &tables {
+                Some(tables) => table::head(&command, &machine, &comparisons) + "\n" + tables,
+                None => table::markdown(&command, &machine, &comparisons),
+            };
             *text = docs::replace(text, entry.name, &block)
                 .map_err(|problem| Error::Content { file: docs::FILE.into(), problem: problem.message })?;
         }
@@ -137,16 +146,19 @@ fn measure(
     entry: &Entry,
     options: &Options,
     peers: &Peers,
-) -> Result<Vec<Comparison>, Error> {
-    let Some(family) = family::make(entry.name) else { return Ok(Vec::new()) };
+) -> Result<(Vec<Comparison>, Option<String>), Error> {
+    let Some(family) = family::make(entry.name) else { return Ok((Vec::new(), None)) };
     let seeds = options.seeds.unwrap_or_else(|| family.seeds());
     let mut started = peers.start(workspace, entry.name);
+    if let Some(measured) = family.measure(workspace, options, &mut started)? {
+        return Ok((measured.comparisons, Some(measured.tables)));
+    }
     let mut comparisons = Vec::new();
     for case in family.cases(options.quick)? {
         eprintln!("{}: {}, {seeds} seeds", entry.name, case.figure().name);
         comparisons.extend(compare::run(case.as_ref(), &mut started, seeds)?);
     }
-    Ok(comparisons)
+    Ok((comparisons, None))
 }
 
 /// The family `propose`: its table and its figures.
@@ -194,6 +206,9 @@ fn command(entry: &Entry, options: &Options) -> String {
     }
     if options.peers != ["all"] {
         words.extend(["--peers".to_owned(), options.peers.join(",")]);
+    }
+    if options.ablate {
+        words.push("--ablate".to_owned());
     }
     words.push("--write-docs".to_owned());
     shown(&[], "cargo", &words)

@@ -97,6 +97,16 @@ impl SplitMix64 {
     pub(crate) fn below(&mut self, n: usize) -> usize {
         ((self.unit() * n as f64) as usize).min(n.saturating_sub(1))
     }
+
+    /// The numbers `0..n` in random order.
+    #[cfg_attr(not(feature = "bench"), expect(dead_code, reason = "only families permute"))]
+    pub(crate) fn permutation(&mut self, n: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..n).collect();
+        for i in (1..n).rev() {
+            order.swap(i, self.below(i + 1));
+        }
+        order
+    }
 }
 
 #[cfg(test)]

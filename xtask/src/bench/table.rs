@@ -23,9 +23,8 @@ pub(crate) fn text(comparisons: &[Comparison]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// The inside of a generated block: how it was made, on what, and the table.
-pub(crate) fn markdown(command: &str, machine: &Machine, comparisons: &[Comparison]) -> String {
-    let seeds = comparisons.iter().map(|comparison| comparison.seeds).max().unwrap_or_default();
+/// How a generated block was made, on what, and with which versions.
+pub(crate) fn head(command: &str, machine: &Machine, comparisons: &[Comparison]) -> String {
     let mut versions: Vec<String> = comparisons
         .iter()
         .flat_map(|comparison| &comparison.versions)
@@ -33,9 +32,13 @@ pub(crate) fn markdown(command: &str, machine: &Machine, comparisons: &[Comparis
         .collect();
     versions.sort();
     versions.dedup();
+    format!("Made by `{command}` on {}.\nVersions: {}.\n", machine.describe(), versions.join(", "))
+}
+
+/// The inside of a generated block: how it was made, on what, and the table.
+pub(crate) fn markdown(command: &str, machine: &Machine, comparisons: &[Comparison]) -> String {
+    let seeds = comparisons.iter().map(|comparison| comparison.seeds).max().unwrap_or_default();
     let mut lines = vec![
-        format!("Made by `{command}` on {}.", machine.describe()),
-        format!("Versions: {}.", versions.join(", ")),
         format!("Medians over {seeds} seeds; a ratio above 1 means that teleprompt is better, with the 95 %"),
         "bootstrap interval over seeds.".to_owned(),
         String::new(),
@@ -45,7 +48,7 @@ pub(crate) fn markdown(command: &str, machine: &Machine, comparisons: &[Comparis
     let row =
         |comparison| format!("| {} |", cells(comparison).map(|cell| cell.replace('|', "\\|")).join(" | "));
     lines.extend(comparisons.iter().map(row));
-    lines.join("\n") + "\n"
+    head(command, machine, comparisons) + &lines.join("\n") + "\n"
 }
 
 fn cells(comparison: &Comparison) -> [String; 7] {

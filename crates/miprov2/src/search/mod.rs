@@ -4,6 +4,7 @@
 //! [`Rows`](crate::rows::Rows) runs candidates on rows and never asks a row of a candidate twice, [`Scoreboard`] records the
 //! trials in the order of the schedule, whatever the order in which they end.
 
+pub mod adaptive;
 pub(crate) mod reference;
 mod schedule;
 mod scoreboard;

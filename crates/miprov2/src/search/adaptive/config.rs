@@ -1,0 +1,113 @@
+//! The settings of the adaptive search.
+
+/// How the adaptive search spends its program runs.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct AdaptiveConfig {
+    /// Program runs, at most; at least 1. A run that gave no score counts too.
+    pub budget: usize,
+    /// How many chunks are planned at once, and so can run together; at least 1. Results depend on it, so it is part of a
+    /// run's identity and has nothing to do with a concurrency limit.
+    pub chunks: usize,
+    /// Rows of one chunk, all of one combination; at least 1.
+    pub chunk_rows: usize,
+    /// The default is kept unless the leader is better with at least this probability, in `[0, 1]`.
+    pub guard: f64,
+    /// The search ends when no further look is expected to raise the winner's score by as much as this; at least 0. With
+    /// 0 the whole budget is spent, as long as there are rows to run.
+    pub worthwhile: f64,
+    /// What the model is made of. The values were measured; there is rarely a reason to change them.
+    pub ingredients: Ingredients,
+}
+
+/// The parts of the model and of the schedule, on the scale of scores in `[0, 1]`. A standard deviation of 0 takes a part out.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Ingredients {
+    /// Whether every prefix of the common order of rows has the whole's share of each stratum.
+    pub stratify: bool,
+    /// How far instructions are apart, standard deviation; divided by the root of the number of predictors.
+    pub instruction_sd: f64,
+    /// How far demo sets are apart, likewise.
+    pub demos_sd: f64,
+    /// How much an instruction's effect depends on the demo set of the same predictor, likewise.
+    pub pair_sd: f64,
+    /// What a combination has of its own.
+    pub own_sd: f64,
+    /// By how much the default is set apart from the rest.
+    pub bump_sd: f64,
+    /// How far rows differ in ease.
+    pub row_sd: f64,
+    /// What is left: a score given combination and row.
+    pub noise_sd: f64,
+    /// The rows ahead that a look weighs, ascending.
+    pub horizon: Vec<usize>,
+    /// The default's first rows, at most; it never gets more than an eighth of the budget at the start.
+    pub start_default: usize,
+    /// The first rows of each combination that the search begins with.
+    pub start_rows: usize,
+    /// Factors of all standard deviations between combinations, each as likely as the others before anything is seen. The
+    /// probability of being better is the mean over them, weighed by how well each explains the scores.
+    pub scales: Vec<f64>,
+}
+
+impl Default for Ingredients {
+    fn default() -> Self {
+        Self {
+            stratify: true,
+            instruction_sd: 0.045,
+            demos_sd: 0.075,
+            pair_sd: 0.1,
+            own_sd: 0.03,
+            bump_sd: 0.15,
+            row_sd: 0.35,
+            noise_sd: 0.38,
+            horizon: vec![5, 15, 40, 100],
+            start_default: 100,
+            start_rows: 4,
+            scales: vec![0.15, 0.3, 0.6, 1.0, 1.5],
+        }
+    }
+}
+
+impl AdaptiveConfig {
+    /// The usual settings with this many program runs.
+    pub fn new(budget: usize) -> Self {
+        Self {
+            budget,
+            chunks: 8,
+            chunk_rows: (budget / 600).clamp(5, 25),
+            guard: 0.7,
+            worthwhile: 1e-4,
+            ingredients: Ingredients::default(),
+        }
+    }
+
+    /// What has no meaning here, and why; `None` when all is well.
+    pub(super) fn problem(&self) -> Option<(&'static str, &'static str)> {
+        let parts = &self.ingredients;
+        let sds = [parts.instruction_sd, parts.demos_sd, parts.pair_sd, parts.own_sd, parts.bump_sd];
+        let variance = |sd: &f64| sd.is_finite() && *sd >= 0.0;
+        [
+            (self.budget > 0, ("budget", "must be at least 1")),
+            (self.chunks > 0, ("chunks", "must be at least 1")),
+            (self.chunk_rows > 0, ("chunk_rows", "must be at least 1")),
+            ((0.0..=1.0).contains(&self.guard), ("guard", "must be in 0 to 1")),
+            (variance(&self.worthwhile), ("worthwhile", "must be finite and at least 0")),
+            (sds.iter().all(variance), ("ingredients", "a standard deviation must be finite and at least 0")),
+            (variance(&parts.row_sd), ("row_sd", "must be finite and at least 0")),
+            (parts.noise_sd.is_finite() && parts.noise_sd > 0.0, ("noise_sd", "must be finite and above 0")),
+            (
+                !parts.horizon.is_empty() && parts.horizon.iter().all(|&rows| rows > 0),
+                ("horizon", "must hold numbers of rows of at least 1"),
+            ),
+            (
+                !parts.scales.is_empty()
+                    && parts.scales.iter().all(|scale| scale.is_finite() && *scale > 0.0),
+                ("scales", "must hold finite factors above 0"),
+            ),
+        ]
+        .into_iter()
+        .find_map(|(fine, problem)| (!fine).then_some(problem))
+    }
+}

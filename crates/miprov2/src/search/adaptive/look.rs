@@ -1,0 +1,56 @@
+//! Where to look next: the combination whose next rows are expected to raise the winner's score most for a run.
+
+use teleprompt_tpe::bayes::{Fit, Posterior};
+
+/// A combination that cannot become the best within so many standard deviations is not looked at.
+const REACH: f64 = 3.5;
+
+/// What a decision knows besides the belief: for each point of the pool, the rows that it would be run on next.
+pub(super) struct Ahead<'a> {
+    /// The common order of rows.
+    pub(super) order: &'a [usize],
+    /// How far each point of the pool has come in it.
+    pub(super) progress: &'a [usize],
+    /// Numbers of rows to weigh.
+    pub(super) horizon: &'a [usize],
+    /// Runs that are left.
+    pub(super) left: usize,
+}
+
+/// The point with the highest knowledge gradient for a run, over all numbers of rows to come; `None` when no look is worth
+/// `worthwhile`, or no row is left.
+///
+/// The whole horizon counts, and not only the next chunk: between two good candidates a single chunk seldom changes the
+/// mind, so that its gain is next to nothing though twenty chunks would pay.
+pub(super) fn next(
+    fit: &Fit<'_>,
+    posterior: &Posterior,
+    ahead: &Ahead<'_>,
+    worthwhile: f64,
+) -> Option<usize> {
+    let best = posterior.best()?;
+    let top = posterior.mean()[best];
+    let in_reach =
+        |&point: &usize| posterior.mean()[point] + REACH * posterior.sd_of_difference(point, best) >= top;
+    let rivals: Vec<usize> = (0..posterior.len()).filter(in_reach).collect();
+    let mut found: Option<(f64, usize)> = None;
+    let mut most = 0.0_f64;
+    for &point in &rivals {
+        let rows = &ahead.order[ahead.progress[point]..];
+        let rows = &rows[..rows.len().min(ahead.left)];
+        let mut runs: Vec<usize> = ahead.horizon.iter().map(|&m| m.min(rows.len())).collect();
+        runs.dedup();
+        runs.retain(|&m| m > 0);
+        let information: Vec<f64> =
+            runs.iter().map(|&m| rows[..m].iter().map(|&row| fit.information(row)).sum()).collect();
+        let gains = posterior.knowledge_gradient(point, &rivals, &information);
+        for (&gain, &m) in gains.iter().zip(&runs) {
+            most = most.max(gain);
+            let rate = gain / m as f64;
+            if found.is_none_or(|(known, _)| rate > known) {
+                found = Some((rate, point));
+            }
+        }
+    }
+    found.filter(|_| most >= worthwhile).map(|(_, point)| point)
+}

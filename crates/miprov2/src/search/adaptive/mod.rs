@@ -1,0 +1,55 @@
+//! The adaptive search: program runs go, a few at a time, where they can change the answer.
+//!
+//! What MIPROv2 searches is a product of few choices, and each evaluation of a combination is one program run on *one* row,
+//! always with the same outcome. So the unit of budget is a program run, and what is to be decided is which combination to
+//! run on how many rows. The reference answers with whole minibatches of fresh rows and whole full evaluations, forgets
+//! which rows it saw and trusts the luckiest score.
+//!
+//! ```text
+//!   Space + AdaptiveConfig + seed ─▶ AdaptivePlanner ── plan ──▶ about 40 runs (combination, row), all at once
+//!                                        ▲                                │
+//!                                        └───────────── tell ◀────────────┘ scores in the plan's order
+//!                                    decision: winner, p_better, beliefs, why it ended
+//! ```
+//!
+//! The planner is synchronous and pure: what it plans is a function of the space, the settings, the seed and what it has been
+//! told. So a run can be replayed, resumed by telling the same results again, and its result does not depend on timing or on
+//! how many runs are in flight.
+//!
+//! # How it works
+//!
+//! 1. **One order of rows for all**, shuffled, every prefix with its share of each stratum (gold label). Two combinations have
+//!    thus always seen the same rows, as far as the shorter has come, and a combination that is good on one label gains nothing
+//!    by which rows it was lucky to get. On a recorded landscape this was worth more than everything else here.
+//! 2. **A start**: the default on up to 100 rows (at most an eighth of the budget), for everything is compared with it; and as
+//!    many combinations as the largest choice has options, each option equally often, on 4 rows each.
+//! 3. **A model** ([`teleprompt_tpe::bayes`]): the score of a combination on a row is the combination's value, the row's ease
+//!    and noise. Values share what their choices share: instruction, demo set, the two together within one predictor; and have
+//!    a small part of their own. Fitted anew, exactly, for every plan.
+//! 4. **The knowledge gradient** says where a run pays: by how much the best expected value is expected to rise if a combination
+//!    were run on its next 5, 15, 40 or 100 rows, for each run. The best gets a chunk of rows; the next chunk is chosen as if
+//!    those had been seen, and so on, so that a plan can run at once.
+//! 5. **The end**: the budget is spent, or no look ahead is worth [`worthwhile`](AdaptiveConfig::worthwhile).
+//! 6. **The choice**: the best expected value, which is shrunk towards what similar combinations showed, so that the luckiest of
+//!    many does not win for its luck. The default is kept unless the leader is better with probability
+//!    [`guard`](AdaptiveConfig::guard). That probability is averaged over models in which combinations differ much or hardly at
+//!    all, weighed by how well each explains what was seen: a model that takes differences for granted finds them in noise.
+//!
+//! What was measured and left out: Thompson and top-two sampling, learning the scale of differences for planning, a last part of
+//! the budget for leader against default alone. See `docs/BENCHMARKS.md`.
+//!
+//! # Cost
+//! `budget` program runs at most, often fewer. A plan takes milliseconds.
+
+mod config;
+mod look;
+mod model;
+mod planner;
+mod pool;
+mod rows;
+mod space;
+
+pub use self::config::{AdaptiveConfig, Ingredients};
+pub use self::planner::{AdaptivePlanner, Belief, Decision, PlannedRun, SearchEnd};
+pub use self::rows::common_order;
+pub use self::space::{AdaptiveError, Space};

@@ -1,0 +1,256 @@
+//! The exact fit: scores of points on shared rows, rows eliminated.
+
+use rand::Rng;
+
+use super::evidence::Evidence;
+use super::kernel::ChoiceKernel;
+use super::linalg::{Square, dot};
+use super::posterior::Posterior;
+use crate::error::Error;
+
+/// A linear model of scores with normal priors: `score = value(point) + ease(row) + noise`.
+///
+/// The value of a point has mean `mean` and the covariance of `kernel`; eases and noise are independent, of mean 0.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct BayesLinear {
+    /// The prior covariance of the values.
+    pub kernel: ChoiceKernel,
+    /// The prior mean of every value.
+    pub mean: f64,
+    /// The variance of the rows' ease; at least 0.
+    pub row_variance: f64,
+    /// The variance of a score given point and row; above 0.
+    pub noise_variance: f64,
+}
+
+/// What scores say about points: the model's posterior, at any point that is asked for.
+#[derive(Clone, Debug)]
+pub struct Fit<'a> {
+    model: &'a BayesLinear,
+    points: &'a [Vec<usize>],
+    /// `E` in the derivation: of the points, those with scores.
+    seen: Vec<usize>,
+    /// `L^T`, where `L L^T` is the information that the scores hold about the seen points.
+    factor: Square,
+    /// The lower Cholesky factor of `I + L^T K L`.
+    inner: Square,
+    /// `(I + Lambda K)^-1 r`: the expected value of `x` is `mean + k(x, E) weights`.
+    weights: Vec<f64>,
+    /// Information about each row's ease, by row, prior included.
+    row_information: Vec<f64>,
+    log_evidence: f64,
+}
+
+/// A function drawn from a [`Fit`]: see [`Fit::draws`].
+#[derive(Clone, Debug)]
+pub struct Draw<'a> {
+    fit: &'a Fit<'a>,
+    weights: Vec<f64>,
+}
+
+impl Draw<'_> {
+    /// The drawn function's value at a point.
+    pub fn at(&self, point: &[usize]) -> f64 {
+        self.fit.model.mean + dot(&self.fit.covariances(point), &self.weights)
+    }
+}
+
+impl BayesLinear {
+    /// A model with this kernel: see the fields.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for variances below 0 or not finite, and a noise variance of 0.
+    pub fn new(
+        kernel: ChoiceKernel,
+        mean: f64,
+        row_variance: f64,
+        noise_variance: f64,
+    ) -> Result<Self, Error> {
+        let config = |setting, requirement| Err(Error::Config { setting, requirement });
+        if !kernel.is_valid() {
+            return config("kernel", "every part must be a finite variance of at least 0");
+        }
+        if !mean.is_finite() {
+            return config("mean", "must be finite");
+        }
+        if !(row_variance.is_finite() && row_variance >= 0.0) {
+            return config("row_variance", "must be finite and at least 0");
+        }
+        if !(noise_variance.is_finite() && noise_variance > 0.0) {
+            return config("noise_variance", "must be finite and above 0");
+        }
+        Ok(Self { kernel, mean, row_variance, noise_variance })
+    }
+
+    /// Fits what has been seen.
+    ///
+    /// Time: `n^3 + s` for `n` points with scores and `s` pairs of scores on the same row.
+    pub fn fit<'a>(&'a self, evidence: &'a Evidence) -> Fit<'a> {
+        let (points, scores, n_rows) = (evidence.points(), evidence.scores(), evidence.n_rows());
+        // The place of each point among those with scores.
+        let mut place = vec![usize::MAX; points.len()];
+        for score in scores {
+            place[score.point] = 0;
+        }
+        let seen: Vec<usize> = (0..points.len()).filter(|&point| place[point] == 0).collect();
+        for (at, &point) in seen.iter().enumerate() {
+            place[point] = at;
+        }
+        let n = seen.len();
+        let w = 1.0 / self.noise_variance;
+
+        // By row: how often each seen point was scored, and the sum of what it got.
+        let mut by_row: Vec<Vec<(usize, f64, f64)>> = vec![Vec::new(); n_rows];
+        let mut sorted: Vec<_> = scores.iter().collect();
+        // Sums are taken in one order, so that the order of the scores changes nothing.
+        sorted.sort_by(|a, b| (a.row, a.point).cmp(&(b.row, b.point)).then(a.value.total_cmp(&b.value)));
+        for score in sorted {
+            let (at, value) = (place[score.point], score.value - self.mean);
+            match by_row[score.row].last_mut() {
+                Some((last, count, sum)) if *last == at => {
+                    *count += 1.0;
+                    *sum += value;
+                }
+                _ => by_row[score.row].push((at, 1.0, value)),
+            }
+        }
+
+        // Lambda = D - W H^-1 W^T and r = b_c - W H^-1 b_r, row by row.
+        let mut information = Square::zeros(n);
+        let mut right = vec![0.0; n];
+        let mut row_information = Vec::with_capacity(n_rows);
+        for cells in &by_row {
+            let count: f64 = cells.iter().map(|cell| cell.1).sum();
+            let sum: f64 = cells.iter().map(|cell| cell.2).sum();
+            // w_ij w_kj / H_j = w c_ij c_kj s, where s = w / H_j.
+            let h = 1.0 / self.row_variance + w * count;
+            let s = if self.row_variance > 0.0 { w / h } else { 0.0 };
+            for (index, &(i, ci, yi)) in cells.iter().enumerate() {
+                information.add(i, i, w * ci);
+                right[i] += w * (yi - ci * s * sum);
+                for &(k, ck, _) in &cells[..=index] {
+                    information.add(i, k, -w * s * ci * ck);
+                }
+            }
+            row_information.push(h);
+        }
+
+        let lower = information.cholesky();
+        let factor = lower.transposed();
+        let kernel = Square::symmetric(n, |i, j| self.kernel.covariance(&points[seen[i]], &points[seen[j]]));
+        // K is symmetric: its row i is column i, so this is row i of K L, then L^T K L.
+        let half: Vec<Vec<f64>> = (0..n).map(|i| factor.upper_times(kernel.row(i))).collect();
+        let mut columns = vec![vec![0.0; n]; n];
+        for (i, row) in half.iter().enumerate() {
+            for (column, value) in columns.iter_mut().zip(row) {
+                column[i] = *value;
+            }
+        }
+        let product: Vec<Vec<f64>> = columns.iter().map(|column| factor.upper_times(column)).collect();
+        let inner = Square::symmetric(n, |i, j| product[j][i] + if i == j { 1.0 } else { 0.0 }).cholesky();
+
+        // weights = r - L (I + L^T K L)^-1 L^T K r
+        let k_right: Vec<f64> = (0..n).map(|i| dot(kernel.row(i), &right)).collect();
+        let mut solved = factor.upper_times(&k_right);
+        inner.solve_lower(&mut solved);
+        inner.transposed().solve_upper(&mut solved);
+        let correction = lower.lower_times(&solved);
+        let weights: Vec<f64> = right.iter().zip(&correction).map(|(r, c)| r - c).collect();
+        let log_determinant: f64 = (0..n).map(|i| libm::log(inner.get(i, i))).sum();
+        let log_evidence = 0.5 * dot(&k_right, &weights) - log_determinant;
+        Fit { model: self, points, seen, factor, inner, weights, row_information, log_evidence }
+    }
+}
+
+impl Fit<'_> {
+    /// The logarithm of the probability density of the scores under the model, but for a constant that does not depend on
+    /// the kernel: kernels can be compared by it.
+    pub fn log_evidence(&self) -> f64 {
+        self.log_evidence
+    }
+
+    /// The expected value at a point, scored or not.
+    pub fn mean_at(&self, point: &[usize]) -> f64 {
+        self.model.mean + dot(&self.covariances(point), &self.weights)
+    }
+
+    /// The expected value at a point, and its standard deviation.
+    pub fn at(&self, point: &[usize]) -> (f64, f64) {
+        let covariances = self.covariances(point);
+        let mean = self.model.mean + dot(&covariances, &self.weights);
+        let known = self.known(&covariances);
+        let variance = self.model.kernel.covariance(point, point) - dot(&known, &known);
+        (mean, variance.max(0.0).sqrt())
+    }
+
+    /// The joint posterior of the values at `at`.
+    ///
+    /// Time: `p n^2 + p^2 n` for `p` points asked for and `n` with scores.
+    pub fn posterior(&self, at: &[Vec<usize>]) -> Posterior {
+        let covariances: Vec<Vec<f64>> = at.iter().map(|point| self.covariances(point)).collect();
+        let mean = covariances.iter().map(|k| self.model.mean + dot(k, &self.weights)).collect();
+        let known: Vec<Vec<f64>> = covariances.iter().map(|k| self.known(k)).collect();
+        let covariance = Square::symmetric(at.len(), |i, j| {
+            self.model.kernel.covariance(&at[i], &at[j]) - dot(&known[i], &known[j])
+        });
+        Posterior::new(mean, covariance)
+    }
+
+    /// `n` functions drawn from the posterior, at the points with scores and by interpolation between them (what is not
+    /// known of an unscored point given the scored ones is left out): Thompson sampling for spaces too large to list.
+    ///
+    /// Time: `m^3 + n m^2` for `m` points with scores.
+    pub fn draws(&self, n: usize, random: &mut impl Rng) -> Vec<Draw<'_>> {
+        let points: Vec<Vec<usize>> = self.seen.iter().map(|&seen| self.points[seen].clone()).collect();
+        let posterior = self.posterior(&points);
+        let lower = posterior.factor();
+        let kernel = &self.model.kernel;
+        let prior =
+            Square::symmetric(points.len(), |i, j| kernel.covariance(&points[i], &points[j])).cholesky();
+        let upper = prior.transposed();
+        let draw = |_| {
+            let mut weights = posterior.draw(&lower, random);
+            for weight in &mut weights {
+                *weight -= self.model.mean;
+            }
+            prior.solve_lower(&mut weights);
+            upper.solve_upper(&mut weights);
+            Draw { fit: self, weights }
+        };
+        (0..n).map(draw).collect()
+    }
+
+    /// How much one more score on `row` says about a point's value: the inverse of the variance that noise and what is
+    /// unknown of the row's ease leave. The value itself and the other points are held as known.
+    pub fn information(&self, row: usize) -> f64 {
+        let ease = match self.row_information.get(row) {
+            Some(information) => 1.0 / information,
+            None => self.model.row_variance,
+        };
+        1.0 / (self.model.noise_variance + ease)
+    }
+
+    /// The prior covariances of a point with those that have scores.
+    fn covariances(&self, point: &[usize]) -> Vec<f64> {
+        let kernel = &self.model.kernel;
+        self.seen.iter().map(|&seen| kernel.covariance(point, &self.points[seen])).collect()
+    }
+
+    /// `chol(I + L^T K L)^-1 L^T k`: its square is the variance that the scores have taken away.
+    fn known(&self, covariances: &[f64]) -> Vec<f64> {
+        let mut known = self.factor.upper_times(covariances);
+        self.inner.solve_lower(&mut known);
+        known
+    }
+}
+
+/// The mean of values under several models that were as likely before anything was seen: `(log evidence, value)` each. NaN
+/// when there is none.
+pub fn mean_by_evidence(models: &[(f64, f64)]) -> f64 {
+    let most = models.iter().map(|(evidence, _)| *evidence).fold(f64::NEG_INFINITY, f64::max);
+    let weight = |evidence: f64| libm::exp(evidence - most);
+    let total: f64 = models.iter().map(|(evidence, _)| weight(*evidence)).sum();
+    models.iter().map(|(evidence, value)| weight(*evidence) * value).sum::<f64>() / total
+}

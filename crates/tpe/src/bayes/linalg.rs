@@ -1,0 +1,177 @@
+//! Small dense linear algebra for the fit: Cholesky factors and triangular solves, in plain loops.
+//!
+//! Matrices have a few hundred rows at most, so there is no blocking, no BLAS and no `unsafe`. Sums are always taken in
+//! the same order: results agree on every machine.
+
+/// A square matrix, row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Square {
+    n: usize,
+    data: Vec<f64>,
+}
+
+impl Square {
+    /// All zeros.
+    pub(super) fn zeros(n: usize) -> Self {
+        Self { n, data: vec![0.0; n * n] }
+    }
+
+    /// A symmetric matrix from its entries with `column <= row`.
+    pub(super) fn symmetric(n: usize, entry: impl Fn(usize, usize) -> f64) -> Self {
+        let mut matrix = Self::zeros(n);
+        for i in 0..n {
+            for j in 0..=i {
+                matrix.set_both(i, j, entry(i, j));
+            }
+        }
+        matrix
+    }
+
+    pub(super) fn get(&self, i: usize, j: usize) -> f64 {
+        self.data[i * self.n + j]
+    }
+
+    pub(super) fn row(&self, i: usize) -> &[f64] {
+        &self.data[i * self.n..(i + 1) * self.n]
+    }
+
+    pub(super) fn add(&mut self, i: usize, j: usize, value: f64) {
+        self.data[i * self.n + j] += value;
+    }
+
+    fn set_both(&mut self, i: usize, j: usize, value: f64) {
+        self.data[i * self.n + j] = value;
+        self.data[j * self.n + i] = value;
+    }
+
+    /// Subtracts `scale * v v^T`.
+    pub(super) fn downdate(&mut self, v: &[f64], scale: f64) {
+        for (row, &vi) in self.data.chunks_exact_mut(self.n.max(1)).zip(v) {
+            let factor = scale * vi;
+            for (entry, &vj) in row.iter_mut().zip(v) {
+                *entry -= factor * vj;
+            }
+        }
+    }
+
+    pub(super) fn transposed(&self) -> Self {
+        let mut matrix = Self::zeros(self.n);
+        for i in 0..self.n {
+            for j in 0..self.n {
+                matrix.data[j * self.n + i] = self.get(i, j);
+            }
+        }
+        matrix
+    }
+
+    /// The lower factor `L` with `L L^T` equal to this symmetric matrix, which must be positive semidefinite; only its
+    /// lower half is read. A pivot that is nought but for rounding gives a column of zeros.
+    pub(super) fn cholesky(mut self) -> Self {
+        let n = self.n;
+        let largest = (0..n).map(|i| self.get(i, i)).fold(0.0, f64::max);
+        let nought = largest * 1e-12;
+        for i in 0..n {
+            let (above, rest) = self.data.split_at_mut(i * n);
+            let row = &mut rest[..n];
+            for j in 0..i {
+                let other = &above[j * n..j * n + j + 1];
+                let pivot = other[j];
+                row[j] = if pivot == 0.0 { 0.0 } else { (row[j] - dot(&row[..j], &other[..j])) / pivot };
+            }
+            let pivot = row[i] - dot(&row[..i], &row[..i]);
+            row[i] = if pivot > nought { pivot.sqrt() } else { 0.0 };
+            row[i + 1..].fill(0.0);
+        }
+        self
+    }
+
+    /// Solves `L x = b` in place, `L` being lower triangular. A nought on the diagonal gives a nought.
+    pub(super) fn solve_lower(&self, b: &mut [f64]) {
+        for i in 0..self.n {
+            let row = self.row(i);
+            let pivot = row[i];
+            b[i] = if pivot == 0.0 { 0.0 } else { (b[i] - dot(&row[..i], &b[..i])) / pivot };
+        }
+    }
+
+    /// Solves `U x = b` in place, `U` being upper triangular.
+    pub(super) fn solve_upper(&self, b: &mut [f64]) {
+        for i in (0..self.n).rev() {
+            let row = self.row(i);
+            let pivot = row[i];
+            b[i] = if pivot == 0.0 { 0.0 } else { (b[i] - dot(&row[i + 1..], &b[i + 1..])) / pivot };
+        }
+    }
+
+    /// `U v` for an upper triangular `U`.
+    pub(super) fn upper_times(&self, v: &[f64]) -> Vec<f64> {
+        (0..self.n).map(|i| dot(&self.row(i)[i..], &v[i..])).collect()
+    }
+
+    /// `L v` for a lower triangular `L`.
+    pub(super) fn lower_times(&self, v: &[f64]) -> Vec<f64> {
+        (0..self.n).map(|i| dot(&self.row(i)[..=i], &v[..=i])).collect()
+    }
+}
+
+/// The inner product, in four sums that the compiler can keep side by side.
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let n = a.len().min(b.len());
+    let (a4, b4) = (a[..n].chunks_exact(4), b[..n].chunks_exact(4));
+    let tail: f64 = a4.remainder().iter().zip(b4.remainder()).map(|(x, y)| x * y).sum();
+    let mut sums = [0.0; 4];
+    for (x, y) in a4.zip(b4) {
+        for k in 0..4 {
+            sums[k] += x[k] * y[k];
+        }
+    }
+    (sums[0] + sums[1]) + (sums[2] + sums[3]) + tail
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A positive definite matrix without structure.
+    fn sample(n: usize) -> Square {
+        let entry = |i: usize, k: usize| libm::sin((3 * i + 7 * k + i * k) as f64);
+        let product = |i, j| (0..n).map(|k| entry(i, k) * entry(j, k)).sum::<f64>();
+        Square::symmetric(n, |i, j| product(i, j) + if i == j { 0.5 } else { 0.0 })
+    }
+
+    #[test]
+    fn a_factor_times_itself_is_the_matrix() {
+        let matrix = sample(9);
+        let lower = matrix.clone().cholesky();
+        for i in 0..9 {
+            for j in 0..9 {
+                let product = dot(lower.row(i), lower.row(j));
+                assert!((product - matrix.get(i, j)).abs() < 1e-12, "{i} {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn solves_undo_products() {
+        let lower = sample(7).cholesky();
+        let upper = lower.transposed();
+        let x: Vec<f64> = (0..7).map(|i| f64::from(i) - 2.5).collect();
+        for (mut b, solve) in [(lower.lower_times(&x), true), (upper.upper_times(&x), false)] {
+            if solve {
+                lower.solve_lower(&mut b)
+            } else {
+                upper.solve_upper(&mut b)
+            }
+            assert!(b.iter().zip(&x).all(|(b, x)| (b - x).abs() < 1e-12), "{b:?}");
+        }
+    }
+
+    #[test]
+    fn a_singular_matrix_has_a_factor_too() {
+        // Two equal rows, and one of zeros.
+        let matrix = Square::symmetric(3, |i, j| if i < 2 && j < 2 { 2.0 } else { 0.0 });
+        let lower = matrix.clone().cholesky();
+        assert_eq!((lower.get(1, 1), lower.get(2, 2)), (0.0, 0.0));
+        assert!((dot(lower.row(1), lower.row(0)) - 2.0).abs() < 1e-15);
+    }
+}

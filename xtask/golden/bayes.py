@@ -1,0 +1,156 @@
+"""Golden numbers for `teleprompt_tpe::bayes`, with 50 digits and by another road than the library's.
+
+    pip install mpmath==1.3.0
+    python xtask/golden/bayes.py > crates/tpe/tests/golden/bayes.json
+
+The library eliminates the rows and never forms a covariance of scores. Here the scores are jointly normal with the points'
+values, and the posterior is the textbook's conditional of that joint distribution:
+
+    S = K[obs, obs] + row_variance [same row] + noise_variance [same score]
+    mean = m + K[x, obs] S^-1 (y - m)
+    cov = K[x, x'] - K[x, obs] S^-1 K[obs, x']
+
+The evidence is that of the scores under the model less that under a kernel of zeros. Knowledge gradients are integrals of
+the maximum over a normal z, computed piece by piece between all crossings of lines.
+"""
+
+import json
+from itertools import combinations
+
+from mpmath import cholesky, erfc, exp, linspace, log, matrix, mp, mpf, pi, quad, sqrt
+
+mp.dps = 50
+
+
+class Draw:
+    """A linear congruential generator: the cases are the same wherever this runs."""
+
+    def __init__(self, seed):
+        self.state = seed
+
+    def below(self, n):
+        self.state = (self.state * 6364136223846793005 + 1442695040888963407) % 2**64
+        return (self.state >> 33) % n
+
+
+def covariance(kernel, x, y):
+    total = mpf(kernel["constant"])
+    total += sum(mpf(v) for d, v in enumerate(kernel["main"]) if x[d] == y[d])
+    total += sum(mpf(v) for d, e, v in kernel["pairs"] if x[d] == y[d] and x[e] == y[e])
+    if x == y:
+        total += mpf(kernel["own"])
+        if kernel["bump"] is not None and kernel["bump"][0] == x:
+            total += mpf(kernel["bump"][1])
+    return total
+
+
+def solve(a, b):
+    return mp.lu_solve(a, b)
+
+
+def log_density(s, residual):
+    lower = cholesky(s)
+    log_det = 2 * sum(log(lower[i, i]) for i in range(s.rows))
+    return -(log_det + (residual.T * solve(s, residual))[0]) / 2
+
+
+def fit(case):
+    kernel, points, scores = case["kernel"], case["points"], case["scores"]
+    at, n = case["at"], len(scores)
+    s, plain = matrix(n, n), matrix(n, n)
+    for i, (p, row, _) in enumerate(scores):
+        for j, (q, other, _) in enumerate(scores):
+            common = mpf(case["row_variance"]) * (row == other) + mpf(case["noise_variance"]) * (i == j)
+            plain[i, j] = common
+            s[i, j] = covariance(kernel, points[p], points[q]) + common
+    residual = matrix([mpf(value) - mpf(case["mean"]) for _, _, value in scores])
+    cross = matrix(len(at), n)
+    for i, x in enumerate(at):
+        for j, (p, _, _) in enumerate(scores):
+            cross[i, j] = covariance(kernel, x, points[p])
+    weights = solve(s, residual)
+    mean = [mpf(case["mean"]) + v for v in cross * weights]
+    solved = matrix(n, len(at))
+    for i in range(len(at)):
+        column = solve(s, cross[i, :].T)
+        for j in range(n):
+            solved[j, i] = column[j]
+    explained = cross * solved
+    cov = [[covariance(kernel, x, y) - explained[i, j] for j, y in enumerate(at)] for i, x in enumerate(at)]
+    return mean, cov, log_density(s, residual) - log_density(plain, residual)
+
+
+def phi(z):
+    return exp(-z * z / 2) / sqrt(2 * pi)
+
+
+def knowledge_gradient(mean, cov, point, information):
+    """E max(mean + slope z) - max mean, exactly between the crossings of the lines."""
+    den = sqrt(cov[point][point] + 1 / mpf(information))
+    lines = [(mean[i], cov[i][point] / den) for i in range(len(mean))]
+    cuts = {mpf(-12), mpf(12)}
+    for (a, b), (c, d) in combinations(lines, 2):
+        if b != d and abs((c - a) / (b - d)) < 12:
+            cuts.add((c - a) / (b - d))
+    cuts = sorted(cuts)
+    total = mpf(0)
+    for low, high in zip(cuts, cuts[1:]):
+        middle = (low + high) / 2
+        a, b = max(lines, key=lambda line: line[0] + line[1] * middle)
+        total += a * (erfc(low / sqrt(mpf(2))) - erfc(high / sqrt(mpf(2)))) / 2 + b * (phi(low) - phi(high))
+    tails = erfc(12 / sqrt(mpf(2)))
+    return total / (1 - tails) - max(mean)
+
+
+def case(seed, options, n_points, n_rows, n_scores, pairs, continuous):
+    draw = Draw(seed)
+    points = []
+    while len(points) < n_points:
+        point = [draw.below(n) for n in options]
+        if point not in points:
+            points.append(point)
+    scores = []
+    for _ in range(n_scores):
+        value = draw.below(1001) / 1000 if continuous else float(draw.below(2))
+        # The last point has no score.
+        scores.append([draw.below(n_points - 1), draw.below(n_rows), value])
+    unseen = [[(c + 1) % n for c, n in zip(points[0], options)]]
+    return {
+        "kernel": {
+            "constant": 1.5,
+            "main": [0.002025 + 0.003 * (d % 2) for d in range(len(options))],
+            "pairs": pairs,
+            "own": 0.005625,
+            "bump": [points[0], 0.0225],
+        },
+        "mean": 0.5,
+        "row_variance": 0.1225,
+        "noise_variance": 0.1444,
+        "n_rows": n_rows,
+        "points": points,
+        "scores": scores,
+        "at": points + [x for x in unseen if x not in points],
+    }
+
+
+def main():
+    cases = [
+        case(1, [3, 6], 6, 8, 30, [], False),
+        case(2, [3, 4, 3, 4], 9, 12, 60, [[0, 1, 0.0025], [2, 3, 0.0025]], False),
+        case(3, [5, 5], 10, 20, 80, [], True),
+        case(4, [2], 2, 1, 3, [], False),
+    ]
+    for made in cases:
+        mean, cov, evidence = fit(made)
+        made["posterior_mean"] = [float(v) for v in mean]
+        made["posterior_covariance"] = [[float(v) for v in row] for row in cov]
+        made["log_evidence"] = float(evidence)
+        made["information"] = [2.0, 20.0, 200.0]
+        made["knowledge_gradient"] = [
+            [float(knowledge_gradient(mean, cov, point, info)) for info in made["information"]]
+            for point in range(len(made["at"]))
+        ]
+    print(json.dumps(cases, indent=1))
+
+
+main()

@@ -1,0 +1,49 @@
+//! The strategy with one ingredient taken out or changed, to measure what each is worth.
+
+use teleprompt_miprov2::adaptive::AdaptiveConfig;
+
+use crate::error::Error;
+
+/// What is changed, by name.
+pub(crate) const CHANGES: [&str; 8] = [
+    "rows not stratified",
+    "no own effects",
+    "no pair effects",
+    "no main effects",
+    "no bump for the default",
+    "one look ahead only",
+    "scale not averaged",
+    "no early end",
+];
+
+/// Applies a change.
+pub(crate) fn apply(change: &str, config: &mut AdaptiveConfig) -> Result<(), Error> {
+    let ingredients = &mut config.ingredients;
+    match change {
+        "rows not stratified" => ingredients.stratify = false,
+        "no own effects" => ingredients.own_sd = 0.0,
+        "no pair effects" => ingredients.pair_sd = 0.0,
+        "no main effects" => (ingredients.instruction_sd, ingredients.demos_sd) = (0.0, 0.0),
+        "no bump for the default" => ingredients.bump_sd = 0.0,
+        "one look ahead only" => ingredients.horizon.truncate(1),
+        "scale not averaged" => ingredients.scales = vec![1.0],
+        "no early end" => config.worthwhile = 0.0,
+        other => return Err(Error::Usage(format!("no change `{other}`"))),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_changes_something() {
+        for change in CHANGES {
+            let mut config = AdaptiveConfig::new(1000);
+            apply(change, &mut config).unwrap();
+            assert_ne!(config, AdaptiveConfig::new(1000), "{change}");
+        }
+        assert!(apply("nothing", &mut AdaptiveConfig::new(1)).is_err());
+    }
+}

@@ -1,0 +1,143 @@
+//! The family `search`: which candidate each strategy finds on the same landscapes for the same number of program runs.
+//!
+//! ```text
+//!   landscape of a seed ─▶ the reference: Optuna under DSPy's schedule ─▶ its cost
+//!   (simulated, recorded)  ours, guarded halving, chance               ◀─ at that cost, and at half of it
+//!                                  └▶ regret, harm, gain on unseen rows  (judge)  ─▶ means, ratios (summary) ─▶ tables (show)
+//! ```
+//!
+//! Cost is the number of unique (candidate, row) runs for all: no one pays twice for what a cache holds. *Regret* is how far
+//! the returned candidate's true mean is from the best one's, on a scale where random candidates are at 1. *Harm* is by how
+//! much it is worse than the default.
+
+mod ablation;
+mod halving;
+mod judge;
+mod recorded;
+mod reference;
+mod show;
+mod simulated;
+mod summary;
+mod terrain;
+mod timing;
+
+use self::judge::{Contender, Make, Verdict, judge};
+use self::recorded::Recorded;
+use self::simulated::{Cell, Kind, Simulated};
+use super::Options;
+use super::family::{Case, Family, Measured};
+use super::peers::Peer;
+use crate::error::Error;
+use crate::landscape::Role;
+use crate::workspace::Workspace;
+
+/// The reference's modes (DSPy 3.4.1): demo sets, rows of the valset.
+const MODES: [(&str, usize, usize); 3] = [("light", 6, 100), ("medium", 12, 300), ("heavy", 18, 1000)];
+
+/// The family.
+#[derive(Debug)]
+pub(crate) struct Search;
+
+/// What a landscape is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Group {
+    Simulated,
+    Public,
+    HeldOut,
+    Flat,
+    DefaultBest,
+}
+
+/// The verdicts of all contenders on one landscape.
+pub(crate) struct Judged {
+    pub(crate) name: String,
+    pub(crate) group: Group,
+    /// By contender, then by seed.
+    pub(crate) verdicts: Vec<Vec<Verdict>>,
+}
+
+impl Family for Search {
+    fn seeds(&self) -> u32 {
+        100
+    }
+
+    fn cases(&self, _quick: bool) -> Result<Vec<Box<dyn Case>>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn measure(
+        &self,
+        workspace: &Workspace,
+        options: &Options,
+        peers: &mut [Peer],
+    ) -> Result<Option<Measured>, Error> {
+        let seeds = options.seeds.unwrap_or(if options.quick { 10 } else { self.seeds() });
+        let contenders = contenders(options.ablate, peers);
+        let landscapes = recorded::all(workspace)?;
+        let mut judged = Vec::new();
+        let mut note = |name: String, group: Group, make: &Make<'_>| -> Result<(), Error> {
+            eprintln!("search: {name}, {seeds} seeds");
+            let verdicts = judge(make, &contenders, peers, seeds)?;
+            judged.push(Judged { name, group, verdicts });
+            Ok(())
+        };
+        for landscape in &landscapes {
+            let group = if landscape.role == Role::Public { Group::Public } else { Group::HeldOut };
+            let make = |seed| -> Box<dyn terrain::Terrain + '_> { Box::new(Recorded::new(landscape, seed)) };
+            note(landscape.name.clone(), group, &make)?;
+        }
+        for (kind, group) in [
+            (Kind::Ordinary, Group::Simulated),
+            (Kind::DefaultBest, Group::DefaultBest),
+            (Kind::Flat, Group::Flat),
+        ] {
+            for cell in cells(options.quick, options.ablate, kind) {
+                let make =
+                    |seed| -> Box<dyn terrain::Terrain> { Box::new(Simulated::new(&cell, kind, seed)) };
+                let kind = match kind {
+                    Kind::Ordinary => "",
+                    Kind::Flat => ", flat",
+                    Kind::DefaultBest => ", default best",
+                };
+                note(format!("{} {}{kind}", cell.mode, cell.predictors), group, &make)?;
+            }
+        }
+        let timing = timing::measure()?;
+        Ok(Some(show::measured(&judged, &contenders, peers, timing)))
+    }
+}
+
+/// Who is measured, the reference first.
+fn contenders(ablate: bool, peers: &[Peer]) -> Vec<Contender> {
+    let theirs = (0..peers.len()).filter(|&index| peers[index].missing().is_none());
+    let mut all: Vec<Contender> = theirs.map(Contender::Peer).collect();
+    all.push(Contender::Tpe);
+    if !ablate {
+        all.extend([Contender::Random, Contender::Halving(1.0), Contender::Halving(0.5)]);
+    }
+    all.extend([Contender::Adaptive(1.0, None), Contender::Adaptive(0.5, None)]);
+    if ablate {
+        for change in ablation::CHANGES {
+            all.extend([Contender::Adaptive(1.0, Some(change)), Contender::Adaptive(0.5, Some(change))]);
+        }
+    }
+    all
+}
+
+/// The simulated spaces. Harm is measured in five of the nine, and an ablation leaves the largest out, for time.
+fn cells(quick: bool, ablate: bool, kind: Kind) -> Vec<Cell> {
+    let all = MODES
+        .iter()
+        .flat_map(|&(mode, n, rows)| (1..=3).map(move |predictors| Cell { mode, predictors, n, rows }));
+    all.filter(|cell| match (cell.mode, cell.predictors) {
+        ("light", 1 | 2) => !ablate || kind != Kind::Flat,
+        _ if quick => false,
+        ("medium", 1) => !ablate || kind != Kind::Flat,
+        ("medium", 2) | ("heavy", 1) => !ablate,
+        _ => !ablate && kind == Kind::Ordinary,
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests;
