@@ -17,7 +17,7 @@ use clap::Parser;
 use teleprompt::data::jsonl;
 use teleprompt::prelude::*;
 use teleprompt::propose::GroundedProposer;
-use teleprompt::{PairedDifference, Progress, Report};
+use teleprompt::{AdaptiveSearch, PairedDifference, Progress, Report, Strategy};
 use teleprompt_examples::ModelArgs;
 
 /// Say which kind of answer the question wants.
@@ -95,6 +95,9 @@ struct Args {
     /// The form of the prompts: plain lines, or chat with a header for each field.
     #[arg(long, value_parser = ["plain", "chat"], default_value = "plain")]
     adapter: String,
+    /// How the combinations are searched: `reference` as DSPy does, `adaptive` in our own way.
+    #[arg(long, value_parser = ["reference", "adaptive"], default_value = "reference")]
+    strategy: String,
     /// LM calls in flight.
     #[arg(long, default_value_t = 8)]
     concurrency: usize,
@@ -165,6 +168,10 @@ async fn run(mut args: Args) -> Result<(), Box<dyn StdError>> {
         .seed(args.seed)
         .observer(Arc::new(Progress::stderr()))
         .stop(stop);
+    let builder = match args.strategy.as_str() {
+        "adaptive" => builder.strategy(Strategy::Adaptive(AdaptiveSearch::default())),
+        _ => builder,
+    };
     let optimizer = match args.auto {
         Some(auto) => builder.auto(auto),
         None => builder.num_candidates(args.num_candidates).num_trials(args.num_trials),

@@ -13,7 +13,7 @@ use teleprompt_propose::{GroundedProposer, Proposer};
 
 use crate::caps::{Caps, TokenPrice};
 use crate::checkpoint::Place;
-use crate::config::{Auto, Budget, Clock, Config, ReferenceSearch, Teacher};
+use crate::config::{AdaptiveSearch, Auto, Budget, Clock, Config, ReferenceSearch, Strategy, Teacher};
 use crate::error::{ConfigError, ConfigProblem};
 use crate::gate::{Sleep, StopSignal, sleep_on_a_thread};
 use crate::optimizer::MiproV2;
@@ -45,6 +45,7 @@ pub struct MiproV2Builder {
     num_candidates: Option<usize>,
     num_trials: Option<usize>,
     search: ReferenceSearch,
+    adaptive: Option<AdaptiveSearch>,
     max_bootstrapped_demos: usize,
     max_labeled_demos: usize,
     max_teacher_runs: Option<usize>,
@@ -83,6 +84,7 @@ impl Default for MiproV2Builder {
             num_candidates: None,
             num_trials: None,
             search: ReferenceSearch::default(),
+            adaptive: None,
             max_bootstrapped_demos: 4,
             max_labeled_demos: 4,
             max_teacher_runs: None,
@@ -169,6 +171,16 @@ impl MiproV2Builder {
     /// The manual budget: trials. Goes with `num_candidates`.
     pub fn num_trials(mut self, trials: usize) -> Self {
         self.num_trials = Some(trials);
+        self
+    }
+
+    /// How the combinations are searched; the reference's search without it. `minibatch`, `minibatch_size`,
+    /// `minibatch_full_eval_steps` and `trials_ahead` are settings of the reference's search alone.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        match strategy {
+            Strategy::Reference(search) => (self.search, self.adaptive) = (search, None),
+            Strategy::Adaptive(search) => self.adaptive = Some(search),
+        }
         self
     }
 
@@ -373,6 +385,8 @@ impl MiproV2Builder {
             ("minibatch_full_eval_steps", search.minibatch_full_eval_steps),
             ("trials_ahead", search.trials_ahead),
             ("patience", self.patience.unwrap_or(1)),
+            ("program_runs", self.adaptive.and_then(|search| search.program_runs).unwrap_or(1)),
+            ("chunks", self.adaptive.map_or(1, |search| search.chunks)),
             ("concurrency", self.concurrency),
         ];
         let zero = counts.iter().filter(|(_, count)| *count == 0);
@@ -380,6 +394,7 @@ impl MiproV2Builder {
         let ranges = [
             ("init_temperature", self.init_temperature, 2.0),
             ("metric_threshold", self.metric_threshold.unwrap_or(0.0), 1.0),
+            ("require_improvement", self.adaptive.map_or(0.0, |search| search.require_improvement), 1.0),
             ("prefer_shorter", self.prefer_shorter.unwrap_or(0.0), 1.0),
         ];
         let outside = ranges.iter().filter(|(_, value, most)| !(0.0..=*most).contains(value));
@@ -413,6 +428,7 @@ impl MiproV2Builder {
             proposer: self.proposer.unwrap_or_else(|| Arc::new(GroundedProposer::default())),
             budget,
             search,
+            adaptive: self.adaptive,
             max_bootstrapped_demos: self.max_bootstrapped_demos,
             max_labeled_demos: self.max_labeled_demos,
             max_teacher_runs: self.max_teacher_runs,

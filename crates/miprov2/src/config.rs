@@ -90,6 +90,64 @@ impl Default for ReferenceSearch {
     }
 }
 
+/// How the combinations are searched.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Strategy {
+    /// The reference's: TPE over minibatch scores, the best evaluated in full from time to time.
+    Reference(ReferenceSearch),
+    /// Our own: single program runs where they can change the answer. See [`crate::adaptive`].
+    Adaptive(AdaptiveSearch),
+}
+
+impl Default for Strategy {
+    fn default() -> Self {
+        Self::Reference(ReferenceSearch::default())
+    }
+}
+
+/// Settings of the adaptive search.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AdaptiveSearch {
+    /// Program runs, at most; `None` is as many as the reference's schedule asks for under the same budget.
+    pub program_runs: Option<usize>,
+    /// How many stretches of rows are planned at once, and so can run together; at least 1. Results depend on it.
+    pub chunks: usize,
+    /// The program stays as it was unless another is better with at least this probability, in `[0, 1]`.
+    pub require_improvement: f64,
+}
+
+impl Default for AdaptiveSearch {
+    fn default() -> Self {
+        Self { program_runs: None, chunks: 8, require_improvement: 0.7 }
+    }
+}
+
+impl AdaptiveSearch {
+    /// These settings with at most `runs` program runs.
+    #[must_use]
+    pub fn program_runs(mut self, runs: usize) -> Self {
+        self.program_runs = Some(runs);
+        self
+    }
+
+    /// These settings, planning `chunks` stretches of rows at once.
+    #[must_use]
+    pub fn chunks(mut self, chunks: usize) -> Self {
+        self.chunks = chunks;
+        self
+    }
+
+    /// These settings, keeping the program as it was unless another is better with at least this probability.
+    #[must_use]
+    pub fn require_improvement(mut self, probability: f64) -> Self {
+        self.require_improvement = probability;
+        self
+    }
+}
+
 /// Who makes the demos, where it is not the student itself.
 #[derive(Clone, Default)]
 pub struct Teacher {
@@ -113,6 +171,8 @@ pub(crate) struct Config {
     pub(crate) proposer: Arc<dyn Proposer>,
     pub(crate) budget: Budget,
     pub(crate) search: ReferenceSearch,
+    /// The adaptive search in place of the reference's.
+    pub(crate) adaptive: Option<AdaptiveSearch>,
     pub(crate) max_bootstrapped_demos: usize,
     pub(crate) max_labeled_demos: usize,
     pub(crate) max_teacher_runs: Option<usize>,
@@ -148,6 +208,9 @@ pub struct Settings {
     /// Settings of the search.
     #[serde(flatten)]
     pub search: ReferenceSearch,
+    /// Settings of the adaptive search, where it is the strategy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<AdaptiveSearch>,
     /// Most bootstrapped demos in a set.
     pub max_bootstrapped_demos: usize,
     /// Labeled demos fill a set up to this total.
@@ -185,6 +248,7 @@ impl Config {
         Settings {
             budget: self.budget,
             search: self.search,
+            adaptive: self.adaptive,
             max_bootstrapped_demos: self.max_bootstrapped_demos,
             max_labeled_demos: self.max_labeled_demos,
             max_teacher_runs: self.max_teacher_runs,

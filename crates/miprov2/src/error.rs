@@ -53,6 +53,9 @@ pub enum OptimizeError {
         /// The name.
         name: &'static str,
     },
+    /// The adaptive search cannot begin or go on.
+    #[error("the adaptive search: {0}")]
+    Adaptive(#[from] crate::search::adaptive::AdaptiveError),
     /// No demos could be made, and the run cannot go on.
     #[error("demos could not be bootstrapped: {0}")]
     Bootstrap(#[source] LmError),

@@ -39,7 +39,7 @@ pub use bootstrap::FailedRow;
 pub use builder::MiproV2Builder;
 pub use caps::{Caps, Spent, TokenPrice};
 pub use checkpoint::CheckpointError;
-pub use config::{Auto, Budget, ReferenceSearch, Settings, Teacher};
+pub use config::{AdaptiveSearch, Auto, Budget, ReferenceSearch, Settings, Strategy, Teacher};
 pub use dataset::Dataset;
 pub use demo_sets::{DemoSets, DemoSource};
 pub use error::{ConfigError, ConfigProblem, OptimizeError};
@@ -51,5 +51,5 @@ pub use report::{
     Ensemble, Models, Optimized, Process, REPORT_VERSION, Ranked, Report, Saved, Scored, TestResult,
 };
 pub use search::adaptive;
-pub use search::{Choice, Choices, Ended, Options, SearchSpace, TrialKind, TrialRecord};
+pub use search::{Choice, Choices, Ended, Options, Posterior, SearchSpace, TrialKind, TrialRecord};
 pub use stats::PairedDifference;

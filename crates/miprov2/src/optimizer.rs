@@ -28,6 +28,7 @@ use crate::plan::Plan;
 use crate::report::{self, Optimized, TestResult};
 use crate::rows::Rows;
 use crate::run::{Run, part};
+use crate::search::adaptive::drive;
 use crate::search::{Ended, Found, SearchSpace, reference};
 
 /// The MIPROv2 optimizer: finds instructions and demos for every predictor of a program that together score best.
@@ -125,7 +126,10 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
         learned
     };
     let baseline = async {
-        let all: Vec<usize> = (0..run.val.len()).collect();
+        let all: Vec<usize> = match &run.config.adaptive {
+            None => (0..run.val.len()).collect(),
+            Some(_) => drive::first_rows(run, plan.evaluation_runs),
+        };
         run.begin(Stage::Search, plan.evaluation_runs as u64);
         let results = rows.run(part::SEARCH, &run.config.start, &all).await;
         if let Err(error) = &results {
@@ -165,7 +169,10 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
     let space =
         SearchSpace::new(&run.names, proposals.instructions.clone(), candidate_demos, &run.config.start);
     let mut found = match (baseline, stopped) {
-        (Some(results), None) => reference::search(run, &space, &rows, results).await?,
+        (Some(results), None) => match &run.config.adaptive {
+            None => reference::search(run, &space, &rows, results).await?,
+            Some(settings) => drive::search(run, &space, &rows, settings, plan.evaluation_runs).await?,
+        },
         (Some(results), Some(reason)) => {
             reference::only_baseline(run, &space, results, Ended::Stopped { reason })
         }
@@ -261,8 +268,12 @@ fn sent_to(run: &Run<'_>) -> Vec<ModelId> {
 fn opening_lines(run: &Run<'_>, plan: &Plan) -> Vec<String> {
     // What leaves this machine is said before anything else.
     let mut lines: Vec<String> = plan.to_string().lines().map(str::to_owned).collect();
+    let (strategy, why) = match &run.config.adaptive {
+        None => ("reference", "the default"),
+        Some(_) => ("adaptive", "asked for"),
+    };
     let strategy = format!(
-        "MIPROv2, reference strategy; task LM {}, prompt LM {}; seed {}",
+        "MIPROv2, {strategy} strategy ({why}); task LM {}, prompt LM {}; seed {}",
         run.config.task_lm.model(),
         run.config.prompt_lm.model(),
         run.config.seed

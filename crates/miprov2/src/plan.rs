@@ -110,7 +110,9 @@ impl Plan {
         let steps = config.search.minibatch_full_eval_steps;
         let promotions = if minibatch.is_some() { reference::promotions(trials, steps) } else { 0 };
         let trial_runs = val_rows + trials * minibatch.unwrap_or(val_rows);
-        let evaluation_runs = trial_runs + promotions * val_rows;
+        let nominal_runs = trial_runs + promotions * val_rows;
+        let adaptive = config.adaptive.map(|search| search.program_runs.unwrap_or(nominal_runs));
+        let evaluation_runs = adaptive.unwrap_or(nominal_runs);
         let bootstrap_runs = (demo_sets::least_runs(run), demo_sets::most_runs(run));
         let test_runs = 2 * test_rows;
         // With few combinations, or few trials before each, a full evaluation may find none that is open.
@@ -118,14 +120,24 @@ impl Plan {
         let combinations = (0..predictors).fold(1usize, |all, _| all.saturating_mul(a_predictor));
         let sure = if steps >= 3 && combinations > 8 * promotions { promotions } else { 0 };
         let program_runs = Span {
-            least: bootstrap_runs.0 + trial_runs + sure * val_rows + test_runs,
+            least: match adaptive {
+                None => bootstrap_runs.0 + trial_runs + sure * val_rows + test_runs,
+                // It ends when nothing more can pay.
+                Some(runs) => bootstrap_runs.0 + runs.div_ceil(8).min(val_rows) + test_runs,
+            },
             most: bootstrap_runs.1 + evaluation_runs + test_runs,
         };
         let a_run = run.program.predictors().len() as u64;
         let span =
             |least: usize, most: usize| Span { least: a_run * least as u64, most: a_run * most as u64 };
         let mut calls = BTreeMap::from([
-            (CallRole::Task, span(val_rows + test_rows, evaluation_runs + test_runs)),
+            (
+                CallRole::Task,
+                match adaptive {
+                    None => span(val_rows + test_rows, evaluation_runs + test_runs),
+                    Some(runs) => span(runs.div_ceil(8).min(val_rows) + test_rows, runs + test_runs),
+                },
+            ),
             (CallRole::Teacher, span(bootstrap_runs.0, bootstrap_runs.1)),
         ]);
         let proposals = Span { least: proposal_calls.least, most: proposal_calls.most };

@@ -50,6 +50,11 @@ impl<'a> Rows<'a> {
         Self { run, stage, examples, known: Once::default(), failed: Mutex::default() }
     }
 
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.examples.len()
+    }
+
     /// Runs a candidate on rows, by index.
     ///
     /// # Errors

@@ -44,6 +44,15 @@ impl fmt::Display for Report {
                 write!(f, ", {}", interval(difference))?;
             }
         }
+        if let Some(posterior) = &self.posterior {
+            write!(
+                f,
+                "\nbelief       better than the baseline with probability {:.2}: {:+.1} points, standard deviation {:.1}",
+                posterior.p_better,
+                100.0 * posterior.gain,
+                100.0 * posterior.gain_sd
+            )?;
+        }
         let full = self.trials.iter().filter(|trial| trial.kind != TrialKind::Minibatch).count();
         write!(
             f,

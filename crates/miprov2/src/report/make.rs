@@ -89,6 +89,7 @@ pub(crate) fn make(
         baseline,
         winner,
         validation_difference: difference(&baseline_rows, &winner_rows),
+        posterior: found.posterior,
         test,
         instructions: proposals.instructions.into_iter().map(|(name, all)| (named(name), all)).collect(),
         demo_sets: demos.sources.into_iter().map(|(name, sets)| (named(name), sets)).collect(),

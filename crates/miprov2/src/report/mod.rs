@@ -24,7 +24,7 @@ use crate::config::Settings;
 use crate::demo_sets::DemoSource;
 use crate::gate::Tally;
 use crate::plan::Plan;
-use crate::search::{Choices, Ended, TrialRecord};
+use crate::search::{Choices, Ended, Posterior, TrialRecord};
 use crate::stats::PairedDifference;
 
 /// An optimized program, as data.
@@ -96,6 +96,9 @@ pub struct Report {
     pub winner: Scored,
     /// Winner against baseline on the validation rows that both have run.
     pub validation_difference: Option<PairedDifference>,
+    /// What the adaptive search believes of the leader against the baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posterior: Option<Posterior>,
     /// Winner against baseline on the test rows, if there are any.
     pub test: Option<TestResult>,
     /// The instructions of each predictor, its own first, with where each comes from.

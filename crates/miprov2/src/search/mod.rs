@@ -160,6 +160,23 @@ pub(crate) struct Found {
     pub(crate) warnings: Vec<String>,
     /// What a program run on a row may use, where that is counted.
     pub(crate) row_cost: Spent,
+    /// What a search that models scores believes.
+    pub(crate) posterior: Option<Posterior>,
+}
+
+/// What the adaptive search believes at its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Posterior {
+    /// The combination with the best expected score; the winner, unless the baseline was kept.
+    pub leader: Choices,
+    /// The probability that it is better than the baseline; one half when it is the baseline.
+    pub p_better: f64,
+    /// By how much, expected; scores are in `[0, 1]`.
+    pub gain: f64,
+    /// The standard deviation of that.
+    pub gain_sd: f64,
+    /// Program runs that the search asked for.
+    pub runs: usize,
 }
 
 impl Found {
@@ -172,6 +189,7 @@ impl Found {
             ended: Ended::Stopped { reason },
             warnings,
             row_cost,
+            posterior: None,
         }
     }
 }

@@ -51,7 +51,7 @@ pub(crate) async fn search(
     let ended = search.all(rows).await;
     let choices = search.winner();
     let (row_cost, warnings) = (search.row_cost(), std::mem::take(&mut search.board.warnings));
-    Ok(Found { choices, ended, trials: search.board.into_trials(), warnings, row_cost })
+    Ok(Found { choices, ended, trials: search.board.into_trials(), warnings, row_cost, posterior: None })
 }
 
 /// What is found when the search cannot begin: the baseline.
@@ -60,7 +60,8 @@ pub(crate) fn only_baseline(run: &Run<'_>, space: &SearchSpace, rows: Vec<RowRes
     let choices = space.default_choices();
     board.record(TrialKind::Baseline, &choices, rows, true);
     let warnings = std::mem::take(&mut board.warnings);
-    Found { choices, ended, trials: board.into_trials(), warnings, row_cost: Spent::default() }
+    let (row_cost, posterior) = Default::default();
+    Found { choices, ended, trials: board.into_trials(), warnings, row_cost, posterior }
 }
 
 /// Full evaluations that the schedule asks for, the baseline's aside.

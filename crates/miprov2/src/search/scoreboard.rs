@@ -42,6 +42,14 @@ impl<'a> Scoreboard<'a> {
         }
     }
 
+    /// The rows that have been scored for both combinations, in order.
+    pub(crate) fn common(&self, one: &Choices, other: &Choices) -> Vec<usize> {
+        match (self.scored.get(&self.key(one)), self.scored.get(&self.key(other))) {
+            (Some(one), Some(other)) => one.intersection(other).copied().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     fn key(&self, choices: &Choices) -> Digest {
         Digest::of(&self.space.candidate(choices))
     }

@@ -42,6 +42,7 @@
 //! `budget` program runs at most, often fewer. A plan takes milliseconds.
 
 mod config;
+pub(crate) mod drive;
 mod look;
 mod model;
 mod planner;

@@ -1,0 +1,108 @@
+//! Whole runs with the adaptive strategy: its budget, its determinism, its checkpoint, and what it finds beside the reference.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking too")]
+
+use std::sync::Arc;
+
+use futures::executor::block_on;
+use teleprompt_core::{CallRole, Lm};
+use teleprompt_miprov2::{
+    AdaptiveSearch, Auto, Dataset, Ended, MiproV2, MiproV2Builder, Optimized, Process, Strategy, TrialKind,
+};
+use teleprompt_testkit::SimTask;
+
+fn compile(task: &SimTask, builder: MiproV2Builder) -> Optimized {
+    let data = Dataset::new(task.examples(0..200)).val(task.examples(1000..1100));
+    block_on(builder.build().unwrap().compile(&task.program(), &data, &task.metric())).unwrap()
+}
+
+fn light(lm: Arc<dyn Lm>) -> MiproV2Builder {
+    MiproV2::builder().task_lm(lm).auto(Auto::Light).outage_waits([])
+}
+
+fn adaptive(lm: Arc<dyn Lm>) -> MiproV2Builder {
+    light(lm).strategy(Strategy::Adaptive(AdaptiveSearch::default()))
+}
+
+/// What does not depend on the process.
+fn result(mut best: Optimized) -> String {
+    best.report.process = Process::default();
+    serde_json::to_string_pretty(&best).unwrap()
+}
+
+#[test]
+fn the_budget_is_the_references_and_is_never_passed() {
+    for (task, runs) in [(SimTask::new(1), 650), (SimTask::two_stage(1), 1200)] {
+        for (asked, budget) in [(None, runs), (Some(runs / 2), runs / 2), (Some(7), 7)] {
+            let lm = Arc::new(task.lm());
+            let search = AdaptiveSearch::default();
+            let search = asked.map_or(search, |runs| search.program_runs(runs));
+            let best = compile(&task, light(lm.clone()).strategy(Strategy::Adaptive(search)));
+            let report = &best.report;
+            assert_eq!(report.plan.evaluation_runs, budget);
+            let fresh = report.requested_runs() - report.known_runs();
+            assert!(fresh <= budget, "{fresh} of {budget}");
+            assert_eq!(report.calls[&CallRole::Task].requests, (report.plan.predictors * fresh) as u64);
+            let asked: u64 = report.calls.values().map(|counts| counts.requests - counts.cached).sum();
+            assert_eq!(asked, lm.log().calls(), "every call of the model is in the report");
+            let posterior = report.posterior.as_ref().unwrap();
+            assert!(posterior.runs <= budget && (0.0..=1.0).contains(&posterior.p_better));
+            // Baseline and winner stand on the same rows.
+            let rows = |rows: &[teleprompt_core::evaluate::RowResult]| -> Vec<usize> {
+                rows.iter().map(|row| row.row).collect()
+            };
+            assert_eq!(rows(&report.baseline_rows), rows(&report.winner_rows));
+            assert!(!report.baseline_rows.is_empty());
+            let full = report.trials.iter().filter(|trial| trial.kind != TrialKind::Minibatch);
+            assert!(full.count() <= 2);
+        }
+    }
+}
+
+#[test]
+fn a_result_does_not_depend_on_the_concurrency() {
+    let task = SimTask::two_stage(3);
+    let run = |concurrency| {
+        let lm = Arc::new(task.lm().with_yields(7, concurrency as u64));
+        result(compile(&task, adaptive(lm).concurrency(concurrency)))
+    };
+    let one = run(1);
+    assert_eq!(one, run(8));
+    assert_eq!(one, run(64));
+}
+
+#[test]
+fn a_finished_run_is_told_again_from_its_checkpoint() {
+    let task = SimTask::new(5);
+    let folder = tempfile::tempdir().unwrap();
+    let run = || {
+        let lm = Arc::new(task.lm());
+        let best = compile(&task, adaptive(lm.clone()).checkpoint(folder.path().join("run.jsonl")));
+        (result(best), lm.log().calls())
+    };
+    let (first, calls) = run();
+    let (again, more) = run();
+    assert_eq!(first, again);
+    assert!(calls > 0);
+    assert_eq!(more, 0);
+}
+
+#[test]
+fn it_finds_programs_at_least_as_good_as_the_references() {
+    let rows = |task: &SimTask| task.examples(20_000..22_000);
+    let (mut ours, mut reference, mut runs, mut reference_runs) = (0.0, 0.0, 0, 0);
+    for seed in 0..12 {
+        let task = if seed % 2 == 0 { SimTask::new(seed) } else { SimTask::two_stage(seed) };
+        let spent = |best: &Optimized| best.report.requested_runs() - best.report.known_runs();
+        let best = compile(&task, adaptive(Arc::new(task.lm())).seed(seed));
+        assert!(matches!(best.report.ended, Ended::Complete | Ended::Early { .. }));
+        ours += task.exact_score(&best.candidate, &rows(&task));
+        runs += spent(&best);
+        let best = compile(&task, light(Arc::new(task.lm())).seed(seed));
+        reference += task.exact_score(&best.candidate, &rows(&task));
+        reference_runs += spent(&best);
+    }
+    assert!(runs <= reference_runs + 12 * 250, "{runs} and {reference_runs} program runs");
+    // 71.9 and 69.5 % when this was written.
+    assert!(ours >= reference, "{} and {}", ours / 12.0, reference / 12.0);
+}
