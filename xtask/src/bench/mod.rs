@@ -44,6 +44,9 @@ pub(crate) struct Options {
     /// Less work: ends within five minutes on two cores.
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Only the figures whose name has this text.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) cases: Option<String>,
     /// How many seeds; each family has its own number otherwise.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) seeds: Option<u32>,
@@ -112,10 +115,17 @@ fn measure(
     let seeds = options.seeds.unwrap_or_else(|| family.seeds());
     let mut started = peers.start(workspace, entry.name);
     let mut comparisons = Vec::new();
-    for case in family.cases(options.quick)? {
-        eprintln!("{}: {}, {seeds} seeds", entry.name, case.figure().name);
+    let mut data = family.data().map(|data| peers.start(workspace, data)).unwrap_or_default();
+    for case in family.cases(options.quick, data.first_mut())? {
+        let name = case.figure().name;
+        if options.cases.as_ref().is_some_and(|text| !name.contains(text)) {
+            continue;
+        }
+        let seeds = seeds.min(case.most_seeds());
+        eprintln!("{}: {name}, {seeds} seeds", entry.name);
         comparisons.extend(compare::run(case.as_ref(), &mut started, seeds)?);
     }
+    comparisons.extend(family.summary(&comparisons));
     Ok(comparisons)
 }
 
@@ -137,6 +147,9 @@ fn command(entry: &Entry, options: &Options) -> String {
     let mut words = vec!["xtask".to_owned(), "bench".to_owned(), entry.name.to_owned()];
     if options.quick {
         words.push("--quick".to_owned());
+    }
+    if let Some(cases) = &options.cases {
+        words.extend(["--cases".to_owned(), cases.clone()]);
     }
     if let Some(seeds) = options.seeds {
         words.extend(["--seeds".to_owned(), seeds.to_string()]);
