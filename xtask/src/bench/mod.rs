@@ -44,9 +44,9 @@ pub(crate) struct Options {
     /// Less work: ends within five minutes on two cores.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Only the figures whose name has this text.
+    /// Only the figures whose name has this text; may be given several times.
     #[arg(long, value_name = "TEXT")]
-    pub(crate) cases: Option<String>,
+    pub(crate) cases: Vec<String>,
     /// How many seeds; each family has its own number otherwise.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) seeds: Option<u32>,
@@ -118,7 +118,7 @@ fn measure(
     let mut data = family.data().map(|data| peers.start(workspace, data)).unwrap_or_default();
     for case in family.cases(options.quick, data.first_mut())? {
         let name = case.figure().name;
-        if options.cases.as_ref().is_some_and(|text| !name.contains(text)) {
+        if !options.cases.is_empty() && !options.cases.iter().any(|text| name.contains(text)) {
             continue;
         }
         let seeds = seeds.min(case.most_seeds());
@@ -148,7 +148,7 @@ fn command(entry: &Entry, options: &Options) -> String {
     if options.quick {
         words.push("--quick".to_owned());
     }
-    if let Some(cases) = &options.cases {
+    for cases in &options.cases {
         words.extend(["--cases".to_owned(), cases.clone()]);
     }
     if let Some(seeds) = options.seeds {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde_json::json;
-use teleprompt_tpe::{Direction, RandomSampler, Sampler, Study, TpeConfig, TpeSampler};
+use teleprompt_tpe::{AutoSampler, Direction, RandomSampler, Sampler, Study, TpeConfig, TpeSampler};
 
 use super::problems::{Half, Problem};
 use super::space::{Point, described, parse, point_of, space_of};
@@ -32,23 +32,28 @@ enum Entrant {
     Default,
     /// TPE with Optuna's settings.
     Optuna,
+    /// A sampler chosen by space and noise.
+    Auto,
 }
 
 impl Entrant {
-    const ALL: [Self; 2] = [Self::Default, Self::Optuna];
+    const ALL: [Self; 3] = [Self::Default, Self::Auto, Self::Optuna];
 
     fn name(self) -> &'static str {
         match self {
             Self::Default => "TPE",
             Self::Optuna => "TPE as Optuna's",
+            Self::Auto => "Auto",
         }
     }
 
     fn sampler(self) -> Result<Box<dyn Sampler>, Error> {
-        let tpe = |config| TpeSampler::new(config).map(|tpe| Box::new(tpe) as Box<dyn Sampler>).map_err(failed);
+        let tpe =
+            |config| TpeSampler::new(config).map(|tpe| Box::new(tpe) as Box<dyn Sampler>).map_err(failed);
         match self {
             Self::Default => tpe(TpeConfig::default()),
             Self::Optuna => tpe(TpeConfig::optuna()),
+            Self::Auto => Ok(Box::new(AutoSampler::new())),
         }
     }
 }
@@ -61,7 +66,9 @@ pub(super) fn cases(problems: Vec<Problem>) -> Vec<Box<dyn Case>> {
     });
     let shared: Vec<_> = shared.collect();
     let each = |entrant| {
-        shared.iter().map(move |shared| Box::new(Regret { shared: Rc::clone(shared), entrant }) as Box<dyn Case>)
+        shared
+            .iter()
+            .map(move |shared| Box::new(Regret { shared: Rc::clone(shared), entrant }) as Box<dyn Case>)
     };
     Entrant::ALL.into_iter().flat_map(each).collect()
 }
@@ -84,7 +91,10 @@ pub(super) fn summary(comparisons: &[Comparison]) -> Vec<Comparison> {
         let ratios = || group.iter().filter_map(|comparison| comparison.ratio);
         let mean = ratios().map(f64::ln).sum::<f64>() / group.len() as f64;
         Comparison {
-            name: format!("{FIGURE} {entrant}, geometric mean, worst and best of {} {half} problems", group.len()),
+            name: format!(
+                "{FIGURE} {entrant}, geometric mean, worst and best of {} {half} problems",
+                group.len()
+            ),
             unit: "of chance".to_owned(),
             better: Better::Lower,
             ours: None,
@@ -152,21 +162,29 @@ impl Shared {
     }
 
     fn theirs(&self, peer: &mut Peer, seed: u64) -> Result<f64, Error> {
-        let key = (peer.name().to_owned(), seed);
-        if let Some(&regret) = self.known.borrow().get(&key) {
-            return Ok(regret);
-        }
         let space = &self.problem.space;
         peer.request(&json!({"op": "start", "space": described(space), "seed": seed}))?;
-        let regret = self.search(seed, |last| {
+        self.search(seed, |last| {
             if let Some(value) = last {
                 peer.request(&json!({"op": "tell", "value": value}))?;
             }
             let answer = peer.request(&json!({"op": "ask"}))?;
             parse(space, &answer).ok_or_else(|| failed(format!("`{answer}` is no point of the space")))
-        })?;
-        self.known.borrow_mut().insert(key, regret);
-        Ok(regret)
+        })
+    }
+
+    /// What a contender reached with this seed, run once.
+    fn known(&self, name: &str, seed: u64, run: impl FnOnce() -> Result<f64, Error>) -> Result<f64, Error> {
+        let key = (name.to_owned(), seed);
+        let known = self.known.borrow().get(&key).copied();
+        match known {
+            Some(regret) => Ok(regret),
+            None => {
+                let regret = run()?;
+                self.known.borrow_mut().insert(key, regret);
+                Ok(regret)
+            }
+        }
     }
 }
 
@@ -178,15 +196,20 @@ impl Case for Regret {
     }
 
     fn rivals(&self) -> &'static [&'static str] {
-        if self.entrant == Entrant::Default { &[RANDOM] } else { &[] }
+        &[RANDOM]
     }
 
     fn measure(&self, contender: &mut Contender<'_>, seed: u64) -> Result<f64, Error> {
         match contender {
             Contender::Ours => self.shared.ours(self.entrant.sampler()?, seed),
-            Contender::Rival(RANDOM) => self.shared.ours(Box::new(RandomSampler), seed),
+            Contender::Rival(RANDOM) => {
+                self.shared.known(RANDOM, seed, || self.shared.ours(Box::new(RandomSampler), seed))
+            }
             Contender::Rival(other) => Err(failed(format!("no rival `{other}`"))),
-            Contender::Peer(peer) => self.shared.theirs(peer, seed),
+            Contender::Peer(peer) => {
+                let name = peer.name().to_owned();
+                self.shared.known(&name, seed, || self.shared.theirs(peer, seed))
+            }
         }
     }
 }
@@ -215,7 +238,7 @@ mod tests {
         let comparisons: Vec<_> =
             some().iter().flat_map(|case| compare::run(case.as_ref(), &mut [], 2).unwrap()).collect();
         let summary = summary(&comparisons);
-        assert_eq!(summary.len(), 2, "{summary:?}");
+        assert_eq!(summary.len(), 2 * Entrant::ALL.len(), "{summary:?}");
         for row in &summary {
             assert!(row.low <= row.ratio && row.ratio <= row.high, "{row:?}");
         }

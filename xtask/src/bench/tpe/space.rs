@@ -138,9 +138,7 @@ pub(crate) fn space_of(parameters: &[Parameter]) -> Result<SearchSpace, Error> {
         };
         builder = match parameter.when {
             None => builder.param(name(index), distribution),
-            Some((parent, choice)) => {
-                builder.param_when(name(index), distribution, name(parent), [choice])
-            }
+            Some((parent, choice)) => builder.param_when(name(index), distribution, name(parent), [choice]),
         };
     }
     builder.build().map_err(failed)
@@ -194,8 +192,7 @@ mod tests {
 
     #[test]
     fn answers_outside_the_space_are_refused() {
-        let space =
-            [Parameter::choice(3), Parameter::float(0.0, 1.0), Parameter::int(2, 4).when(0, 1)];
+        let space = [Parameter::choice(3), Parameter::float(0.0, 1.0), Parameter::int(2, 4).when(0, 1)];
         let expect = vec![Some(ParamValue::Choice(2)), Some(ParamValue::Float(0.5)), None];
         assert_eq!(parse(&space, &json!({"values": [2, 0.5, null]})), Some(expect));
         assert!(parse(&space, &json!({"values": [1, 0.5, 4]})).is_some());

@@ -97,13 +97,17 @@ impl AskTell {
         let mut history = Vec::new();
         for _ in 0..self.history {
             let point = draw(&self.space, &mut random);
-            let named: Vec<(String, ParamValue)> =
-                point.iter().enumerate().filter_map(|(index, value)| Some((name(index), (*value)?))).collect();
+            let named: Vec<(String, ParamValue)> = point
+                .iter()
+                .enumerate()
+                .filter_map(|(index, value)| Some((name(index), (*value)?)))
+                .collect();
             let named = named.iter().map(|(name, value)| (name.as_str(), *value));
             history.push((space.values(named).map_err(failed)?, random.unit()));
         }
         if self.journal {
-            let path = std::env::temp_dir().join(format!("teleprompt-bench-{}-{seed}.journal", std::process::id()));
+            let path =
+                std::env::temp_dir().join(format!("teleprompt-bench-{}-{seed}.journal", std::process::id()));
             // What an earlier run may have left.
             drop(std::fs::remove_file(&path));
             let mut study = JournalStudy::open(&path, "bench", space, sampler, Direction::Minimize, seed)

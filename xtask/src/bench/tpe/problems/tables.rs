@@ -61,7 +61,8 @@ impl Tables<'_> {
     fn problem(&mut self, half: Half, bench: &str, data: &str, trials: u32) -> Result<Problem, Error> {
         let answer = self.0.request(&json!({"op": "table", "bench": bench, "data": data}))?;
         let failed = |problem: String| Error::Measurement { subject: format!("{bench} {data}"), problem };
-        let Table { parameters, losses } = Table::deserialize(&answer).map_err(|error| failed(error.to_string()))?;
+        let Table { parameters, losses } =
+            Table::deserialize(&answer).map_err(|error| failed(error.to_string()))?;
         if losses.len() != parameters.iter().map(|(_, n)| n).product::<usize>() {
             return Err(failed(format!("{} losses for {parameters:?}", losses.len())));
         }
@@ -71,9 +72,11 @@ impl Tables<'_> {
         let optimum = losses.iter().copied().fold(f64::INFINITY, f64::min);
         let losses = Rc::new(losses);
         let function = move |point: &Point| {
-            let code = parameters.iter().enumerate().rev().fold(0, |code, (index, (_, n))| {
-                code * n + number(point, index) as usize
-            });
+            let code = parameters
+                .iter()
+                .enumerate()
+                .rev()
+                .fold(0, |code, (index, (_, n))| code * n + number(point, index) as usize);
             losses.get(code).copied().unwrap_or(f64::NAN)
         };
         let name = format!("{bench} {data}");
