@@ -49,7 +49,7 @@ const CLIMB: usize = 120;
 /// # Cost
 ///
 /// Per ask O(n³) for the fit and about 1,000 times O(n²) for the search, where n is the number of trials, at
-/// most 200 of them: the best and the newest. Some 10 ms with 50 trials, 100 ms with 200. Nothing per tell.
+/// most 200 of them: the best and the newest. Some milliseconds with 100 trials. Little per tell.
 ///
 /// # Limits
 ///

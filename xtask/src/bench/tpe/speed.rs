@@ -17,6 +17,8 @@ use crate::bench::family::{Better, Case, Contender, Figure};
 use crate::bench::stats::SplitMix64;
 use crate::error::Error;
 
+/// TPE that looks at the newest 2,000 of the trials that are not good.
+const CAPPED: &str = "newest 2000";
 /// Seeds differ little in a time: more of them only heat the machine.
 const SEEDS: u32 = 10;
 
@@ -31,6 +33,7 @@ pub(super) fn cases(quick: bool) -> Vec<Box<dyn Case>> {
             ("10 float", floats(10), 1_000, false),
             ("10 float", floats(10), 10_000, false),
             ("50 float", floats(50), 5_000, false),
+            ("10 float", floats(10), 100_000, false),
             ("10 float", floats(10), 1_000, true),
         ]);
     }
@@ -58,7 +61,7 @@ impl Case for AskTell {
     }
 
     fn rivals(&self) -> &'static [&'static str] {
-        &[RANDOM]
+        if self.history > 10_000 { &[RANDOM, CAPPED] } else { &[RANDOM] }
     }
 
     fn most_seeds(&self) -> u32 {
@@ -69,10 +72,15 @@ impl Case for AskTell {
         // Fewer rounds where each is slow.
         let rounds = if self.history > 1_000 { 20 } else { 100 };
         match contender {
-            Contender::Ours => {
-                self.timed(TpeSampler::new(TpeConfig::optuna()).map_err(failed)?, seed, rounds)
-            }
+            Contender::Ours => self.timed(TpeSampler::default(), seed, rounds),
             Contender::Rival(RANDOM) => self.timed(RandomSampler, seed, rounds),
+            Contender::Rival(CAPPED) => {
+                let config = TpeConfig { max_others: Some(2_000), ..TpeConfig::default() };
+                self.timed(TpeSampler::new(config).map_err(failed)?, seed, rounds)
+            }
+            Contender::Peer(_) if self.history > 10_000 => {
+                Err(failed("left out: filling a study of theirs with so many trials takes minutes"))
+            }
             Contender::Rival(other) => Err(failed(format!("no rival `{other}`"))),
             Contender::Peer(peer) => {
                 let request = json!({
