@@ -8,16 +8,19 @@ One JSON object a line on standard input, one answer a line on standard output:
     {"op": "tell", "value": X}                             -> {}  (null: the trial failed)
     {"op": "add", "values": [..], "value": X}              -> {}  (a trial that was not asked for)
     {"op": "time", "space": SPACE, "seed": N,
-     "history": H, "rounds": R}                            -> {"milliseconds": X}  (mean of one ask and tell)
+     "history": H, "rounds": R, "journal": B}                            -> {"milliseconds": X}  (mean of one ask and tell)
 
-SPACE is a list of {"kind": "float", "low": .., "high": ..} and {"kind": "choice", "n": ..}. Values are minimized. An
-answer with "error" says what went wrong.
+SPACE is a list of {"kind": "float" or "int", "low": .., "high": .., "log": ..} and {"kind": "choice", "n": ..}; with
+"when": [I, C] a parameter is only asked for, and else null, where parameter I has choice C. With "journal": true the
+study is timed in a file. Values are minimized. An answer with "error" says what went wrong.
 """
 
 import importlib
 import json
+import os
 import random
 import sys
+import tempfile
 import time
 import warnings
 from importlib.metadata import version
@@ -30,9 +33,9 @@ if hasattr(library, "logging"):
     library.logging.set_verbosity(library.logging.WARNING)
 
 
-def study_of(seed):
+def study_of(seed, storage=None):
     sampler = library.samplers.TPESampler(multivariate=True, seed=seed)
-    return library.create_study(sampler=sampler, direction="minimize")
+    return library.create_study(sampler=sampler, direction="minimize", storage=storage)
 
 
 def tell(study, trial, value):
@@ -47,18 +50,23 @@ def suggest(trial, space):
     values = []
     for index, parameter in enumerate(space):
         name = f"p{index}"
-        if parameter["kind"] == "float":
-            values.append(trial.suggest_float(name, parameter["low"], parameter["high"]))
-        else:
+        when = parameter.get("when")
+        if when and values[when[0]] != when[1]:
+            values.append(None)
+        elif parameter["kind"] == "choice":
             values.append(trial.suggest_categorical(name, list(range(parameter["n"]))))
+        else:
+            ask = trial.suggest_float if parameter["kind"] == "float" else trial.suggest_int
+            values.append(ask(name, parameter["low"], parameter["high"], log=parameter["log"]))
     return values
 
 
 def distribution(parameter):
     distributions = library.distributions
-    if parameter["kind"] == "float":
-        return distributions.FloatDistribution(parameter["low"], parameter["high"])
-    return distributions.CategoricalDistribution(list(range(parameter["n"])))
+    if parameter["kind"] == "choice":
+        return distributions.CategoricalDistribution(list(range(parameter["n"])))
+    kind = distributions.FloatDistribution if parameter["kind"] == "float" else distributions.IntDistribution
+    return kind(parameter["low"], parameter["high"], log=parameter["log"])
 
 
 def draw(parameter, rng):
@@ -74,9 +82,24 @@ def add(study, space, values, value):
     study.add_trial(create_trial(params=params, distributions=distributions, value=value))
 
 
-def timed(space, seed, history, rounds):
+def storage_in(folder):
+    path = os.path.join(folder, "journal")
+    if module == "optuna":
+        journal = importlib.import_module("optuna.storages.journal")
+        return library.storages.JournalStorage(journal.JournalFileBackend(path))
+    return library.storages.JournalFileStorage(path)
+
+
+def timed(space, seed, history, rounds, journal):
+    if journal:
+        with tempfile.TemporaryDirectory() as folder:
+            return timed_in(space, seed, history, rounds, storage_in(folder))
+    return timed_in(space, seed, history, rounds, None)
+
+
+def timed_in(space, seed, history, rounds, storage):
     rng = random.Random(seed)
-    study = study_of(seed)
+    study = study_of(seed, storage)
     for _ in range(history):
         add(study, space, [draw(parameter, rng) for parameter in space], rng.random())
     start = time.perf_counter()
@@ -107,7 +130,11 @@ def main():
                     add(study, space, request["values"], request["value"])
                 case "time":
                     answer["milliseconds"] = timed(
-                        request["space"], request["seed"], request["history"], request["rounds"]
+                        request["space"],
+                        request["seed"],
+                        request["history"],
+                        request["rounds"],
+                        request["journal"],
                     )
                 case other:
                     answer["error"] = f"unknown operation {other}"

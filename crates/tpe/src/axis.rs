@@ -103,6 +103,11 @@ impl Axis {
         self.step.is_some()
     }
 
+    /// The mean width of a cell on the unit interval, 0 where there are no cells.
+    pub(crate) fn mean_cell(&self) -> f64 {
+        self.step.map_or(0.0, |step| 1.0 / ((self.high - self.low) / step + 1.0).round())
+    }
+
     /// The logarithm of the width of the unit interval on the parameter's (perhaps logarithmic) scale.
     pub(crate) fn log_width(&self) -> f64 {
         libm::log(self.width)

@@ -66,7 +66,7 @@ impl<S: Sampler> Study<S> {
 /// The Pearson divergence of the good trials' density of one parameter from all trials', 0 where there is no
 /// trial.
 fn divergence(dimension: &Dimension, index: usize, ranked: &[&FinishedTrial]) -> f64 {
-    let shape = Shape { weights: Weights::Uniform, prior_weight: 1.0 };
+    let shape = Shape { weights: Weights::Uniform, ..Shape::OPTUNA };
     let mut all = Mixture::new(std::iter::once(dimension), shape);
     let mut good = all.clone();
     let n_good = (GOOD * ranked.len() as f64).ceil() as usize;

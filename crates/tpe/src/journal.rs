@@ -19,7 +19,7 @@
 //! - **Both ways.** Optuna and its dashboard open these files and go on with them, and files of Optuna can be
 //!   opened here, whatever their parameters were: trials with a value for every active parameter of the given
 //!   space are used, others are left alone and only take up a number. Waiting trials (`enqueue_trial` in
-//!   Optuna) are left to Optuna. Pruned trials keep out of the densities, which is where a suggestion differs
+//!   Optuna, [`JournalStudy::enqueue`] here) are asked by whoever asks next. Pruned trials keep out of the densities, which is where a suggestion differs
 //!   from Optuna's.
 //!
 //! It is not for many short trials on a slow disk: every outcome waits for it.
@@ -159,7 +159,8 @@ impl<S: Sampler> JournalStudy<S> {
         self.take_over()
     }
 
-    /// The next trial, with values for all active parameters.
+    /// The next trial, with values for all active parameters: one that waits in the file first, by whomever it
+    /// was enqueued; what such a trial leaves open is suggested.
     ///
     /// # Errors
     ///
@@ -168,14 +169,45 @@ impl<S: Sampler> JournalStudy<S> {
     pub fn ask(&mut self) -> Result<Trial, JournalError> {
         let lock = self.file.lock()?;
         self.sync()?;
-        let (number, values) = (self.replay.own().len() as u64, self.study.suggest()?);
-        let mut lines = Vec::new();
+        let suggested = self.study.suggest()?;
+        let (mut lines, own) = (Vec::new(), self.replay.own());
         let space = &self.study.problem().space;
-        self.writer.ask(self.study_id, self.replay.next_trial_id(), space, &values, &mut lines);
+        let (number, values) = match self.replay.waiting().and_then(|number| Some((number, own.get(number)?)))
+        {
+            Some((number, waiting)) => {
+                let values = waiting.completed(space, &suggested)?;
+                self.writer.start(waiting.trial_id, space, &values, &mut lines);
+                (number as u64, values)
+            }
+            None => {
+                let next = self.replay.next_trial_id();
+                self.writer.ask(self.study_id, next, space, &suggested, &mut lines);
+                (own.len() as u64, suggested)
+            }
+        };
         self.file.append(&lines)?;
         drop(lock);
         self.sync()?;
         Ok(Trial { number, values })
+    }
+
+    /// Sets the values of a coming trial, of this process or of another; several are asked in the order of the
+    /// file.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync`](Self::sync) and [`Study::enqueue`].
+    pub fn enqueue(&mut self, values: &Values) -> Result<(), JournalError> {
+        let space = self.study.problem().space.clone();
+        let values = space.adopt(values)?;
+        let lock = self.file.lock()?;
+        self.sync()?;
+        let mut lines = Vec::new();
+        self.writer.enqueue(self.study_id, &space, &values, &mut lines);
+        self.file.append(&lines)?;
+        self.file.persist()?;
+        drop(lock);
+        self.sync()
     }
 
     /// Reports the outcome of a pending trial, of this process or of another.

@@ -7,11 +7,11 @@
 //! Densities are those of Optuna 5.0 (`samplers/_tpe/parzen_estimator.py`, `probability_distributions.py`),
 //! with `n` trials and `m = n + 1` kernels:
 //!
-//! - numeric: a normal distribution cut to the range, centred on the observed value; its width is the larger
-//!   gap to the neighbours left and right (of the outermost two: the inner gap), at least `1 / min(100, 1 +
-//!   m)` of the range and at most the range. On a grid: the mass of the value's cell. The prior sits in the
-//!   middle with the range as its width. Equal observations are neighbours in the order of their trials
-//!   (Optuna leaves that to an unstable sort).
+//! - numeric: a normal distribution cut to the range, centred on the observed value; its width is a
+//!   [`Bandwidth`], in Optuna the larger gap to the neighbours left and right (of the outermost two: the inner
+//!   gap), at least `1 / min(100, 1 + m)` of the range and at most the range. On a grid: the mass of the
+//!   value's cell. The prior sits in the middle with the range as its width. Equal observations are neighbours
+//!   in the order of their trials (Optuna leaves that to an unstable sort).
 //! - categorical: `w / m` on every choice and 1 more on the observed one, normalised, where `w` is the
 //!   prior's weight. The prior is uniform.
 
@@ -25,11 +25,10 @@ use rand::{Rng, RngExt};
 
 pub(crate) use self::density::Scratch;
 use crate::axis::Dimension;
+use crate::bandwidth::Bandwidth;
 use crate::truncnorm::{self, LN_SQRT_2PI};
 use crate::weights::Weights;
 
-/// From this many trials on, the least width of a kernel is 1/100 and changes no more.
-const SETTLED: usize = 98;
 /// After more changes than this in a row, kernels are computed anew at once and not one by one.
 const MANY: usize = 64;
 
@@ -38,6 +37,15 @@ const MANY: usize = 64;
 pub(crate) struct Shape {
     pub(crate) weights: Weights,
     pub(crate) prior_weight: f64,
+    pub(crate) bandwidth: Bandwidth,
+    /// On a grid, the least width of a kernel in cells.
+    pub(crate) least_cells: f64,
+}
+
+impl Shape {
+    /// The kernels of Optuna.
+    pub(crate) const OPTUNA: Self =
+        Self { weights: Weights::Recent, prior_weight: 1.0, bandwidth: Bandwidth::OPTUNA, least_cells: 0.0 };
 }
 
 /// A mixture over the trials that it holds.
@@ -87,6 +95,8 @@ struct Numeric {
     /// The place of the dimension in a point.
     dimension: usize,
     stepped: bool,
+    /// The least width that the grid asks for.
+    least: f64,
     /// The log density of the unit interval on the parameter's own scale; 0 on a grid, where masses are
     /// meant.
     log_scale: f64,
@@ -111,8 +121,18 @@ impl Mixture {
                 Dimension::Numeric(axis) => {
                     let stepped = axis.is_stepped();
                     let log_scale = if stepped { 0.0 } else { -axis.log_width() };
+                    let least = (shape.least_cells * axis.mean_cell()).min(1.0);
                     let (mu, precision, log_norm, sorted) = Default::default();
-                    numeric.push(Numeric { dimension, stepped, log_scale, mu, precision, log_norm, sorted });
+                    numeric.push(Numeric {
+                        dimension,
+                        stepped,
+                        least,
+                        log_scale,
+                        mu,
+                        precision,
+                        log_norm,
+                        sorted,
+                    });
                 }
             }
         }
@@ -172,7 +192,7 @@ impl Mixture {
     /// Takes note of a change, at the larger of the numbers of trials before and after.
     fn changed(&mut self, n: usize) {
         self.changes += 1;
-        self.stale |= n <= SETTLED || self.changes > MANY;
+        self.stale |= !self.shape.bandwidth.is_settled(n) || self.changes > MANY;
     }
 
     /// Brings all kernels up to date; must follow changes and precede densities and draws.
@@ -215,12 +235,14 @@ impl Mixture {
     /// places.
     fn update(&mut self, column: usize, places: Range<usize>) {
         let n = self.numbers.len();
-        let least = 1.0 / 100.0_f64.min(2.0 + n as f64);
+        let Shape { bandwidth, .. } = self.shape;
+        let least = bandwidth.least(n).max(self.numeric[column].least);
+        let common = bandwidth.common(&self.numeric[column].mu, self.numeric.len());
         for place in places.start..places.end.min(n) {
             let Numeric { sorted, precision, log_norm, .. } = &mut self.numeric[column];
             let (mu, number) = sorted[place];
             let Ok(row) = self.numbers.binary_search(&number) else { continue };
-            let sigma = width(sorted, place).clamp(least, 1.0);
+            let sigma = common.unwrap_or_else(|| width(sorted, place)).clamp(least, 1.0);
             precision[row] = FRAC_1_SQRT_2 / sigma;
             log_norm[row] = log_normalizer(mu, sigma);
             // Summed anew, not corrected by the difference: no trace of earlier kernels may remain.
@@ -309,7 +331,7 @@ mod tests {
             Distribution::indices(300),
         ]
         .map(|distribution| Dimension::new(&distribution));
-        Mixture::new(dimensions.iter(), Shape { weights: Weights::Recent, prior_weight: 1.0 })
+        Mixture::new(dimensions.iter(), Shape::OPTUNA)
     }
 
     /// The centers of trial `number`, with repetitions.

@@ -1,7 +1,7 @@
 //! The study: hands out trials, takes their outcomes, knows the best.
 //!
-//! It never calls an objective: whoever asks evaluates, when and where it likes, and tells. There is no
-//! clock, no thread and no file in here.
+//! It calls no objective but in [`Study::optimize`]: whoever asks evaluates, when and where it likes, and tells.
+//! There is no clock, no thread and no file in here.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::sampler::{AskContext, Sampler};
 use crate::space::{SearchSpace, Values};
-use crate::trial::{Direction, FinishedTrial, Outcome, Problem, Rank, Trial};
+use crate::trial::{Direction, FinishedTrial, Observation, Outcome, Problem, Rank, Trial};
 
 /// A search in progress.
 ///
@@ -117,6 +117,22 @@ impl<S: Sampler> Study<S> {
         Ok(trial)
     }
 
+    /// `n` trials to be evaluated at once; each sees the ones before it as pending, which keeps them apart.
+    ///
+    /// # Errors
+    ///
+    /// As [`ask`](Self::ask). The study is then unchanged.
+    pub fn ask_batch(&mut self, n: usize) -> Result<Vec<Trial>, Error> {
+        let before = (self.next, self.pending.len(), self.queue.clone());
+        let trials: Result<Vec<Trial>, Error> = (0..n).map(|_| self.ask()).collect();
+        if trials.is_err() {
+            self.next = before.0;
+            self.pending.truncate(before.1);
+            self.queue = before.2;
+        }
+        trials
+    }
+
     /// The sampler's values for the next trial.
     pub(crate) fn suggest(&mut self) -> Result<Values, Error> {
         let cx = AskContext::new(&self.problem, self.next, &self.pending);
@@ -145,6 +161,25 @@ impl<S: Sampler> Study<S> {
         self.finish(number, values, outcome)?;
         self.pending.remove(at);
         Ok(())
+    }
+
+    /// Reports a value with what is known of its noise: its variance, or how many measurements it is the mean of.
+    ///
+    /// ```
+    /// # use teleprompt_tpe::{AutoSampler, Direction, Distribution, Observation, SearchSpace, Study};
+    /// # let space = SearchSpace::builder().param("arm", Distribution::indices(4)).build()?;
+    /// let mut study = Study::new(space, AutoSampler::new(), Direction::Maximize, 1);
+    /// let batch = study.ask_batch(2)?;
+    /// study.tell_with(batch[0].number, Observation::new(0.71).with_variance(0.004))?;
+    /// study.tell_with(batch[1].number, Observation::new(0.69).with_count(35))?;
+    /// # Ok::<(), teleprompt_tpe::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`tell`](Self::tell).
+    pub fn tell_with(&mut self, number: u64, observation: Observation) -> Result<(), Error> {
+        self.tell(number, observation)
     }
 
     /// Reports that the evaluation of a pending trial failed; the trial teaches the sampler nothing.
@@ -224,6 +259,11 @@ impl<S: Sampler> Study<S> {
     /// The finished trials, ascending by number.
     pub fn trials(&self) -> impl DoubleEndedIterator<Item = &FinishedTrial> + ExactSizeIterator {
         self.finished.values()
+    }
+
+    /// The finished trial with this number.
+    pub fn trial(&self, number: u64) -> Option<&FinishedTrial> {
+        self.finished.get(&number)
     }
 
     /// The trials asked and not told, ascending by number.

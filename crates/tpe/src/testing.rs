@@ -231,7 +231,9 @@ pub fn spaces() -> Vec<(&'static str, SearchSpace)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Dependence, GridSampler, QuasiRandomSampler, RandomSampler, TpeConfig, TpeSampler};
+    use crate::{
+        AutoSampler, Dependence, GridSampler, QuasiRandomSampler, RandomSampler, TpeConfig, TpeSampler,
+    };
 
     #[test]
     fn no_space_of_the_suite_is_lost() {
@@ -244,6 +246,11 @@ mod tests {
         check_sampler(|| QuasiRandomSampler).unwrap();
         check_sampler(|| GridSampler::new(2).unwrap()).unwrap();
         check_sampler(|| Box::new(TpeSampler::default()) as Box<dyn Sampler>).unwrap();
+        check_sampler(|| TpeSampler::new(TpeConfig::optuna()).unwrap()).unwrap();
+        let tutorial = TpeConfig::tutorial();
+        check_sampler(|| TpeSampler::new(tutorial.clone()).unwrap()).unwrap();
+        // On these spaces and with so few trials it is the Gaussian process.
+        check_sampler(AutoSampler::new).unwrap();
         let univariate = TpeConfig { dependence: Dependence::Univariate, ..TpeConfig::optuna() };
         check_sampler(|| TpeSampler::new(univariate.clone()).unwrap()).unwrap();
         let forgetful = TpeConfig { max_others: Some(7), ..TpeConfig::optuna() };

@@ -52,6 +52,8 @@ fn a_journal_of_optuna_is_read_and_continued() {
     }
     assert_eq!(journal.study().pending().iter().map(|trial| trial.number).collect::<Vec<_>>(), [6]);
 
+    let waiting = journal.ask().unwrap();
+    assert_eq!((waiting.number, waiting.values.float("x")), (7, Some(0.75)), "what is open is suggested");
     let trial = journal.ask().unwrap();
     assert_eq!(trial.number, 9);
     journal.tell(9, Observation::new(-1.0).with_variance(0.25).with_count(4)).unwrap();
@@ -96,6 +98,28 @@ fn a_journal_gives_the_trials_of_a_study_in_memory_through_any_number_of_restart
         journal.tell(b.number, outcome).unwrap();
     }
     assert_eq!(open(&path, "s", 3).unwrap().study().state(), memory.state());
+}
+
+#[test]
+fn enqueued_trials_are_asked_first_by_whoever_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let (mut one, mut other) = (open(&path, "s", 1).unwrap(), open(&path, "s", 1).unwrap());
+    let values = |x: f64, kind| {
+        let kind = teleprompt_tpe::ParamValue::Choice(kind);
+        space().values([("x", x.into()), ("kind", kind), ("k", 3_i64.into())]).unwrap()
+    };
+    let queue = [values(0.125, 0), values(0.5, 1), values(0.75, 3)];
+    for values in &queue {
+        one.enqueue(values).unwrap();
+    }
+    assert!(one.study().pending().is_empty() && one.study().trials().len() == 0);
+    let asked = [other.ask().unwrap(), one.ask().unwrap(), other.ask().unwrap()];
+    assert_eq!(asked.each_ref().map(|trial| trial.number), [0, 1, 2]);
+    assert_eq!(asked.each_ref().map(|trial| &trial.values), queue.each_ref());
+    assert_eq!(one.ask().unwrap().number, 3);
+    other.tell(1, 1.0).unwrap();
+    assert_eq!(open(&path, "s", 1).unwrap().study().pending().len(), 3);
 }
 
 #[test]

@@ -61,6 +61,11 @@ pub(crate) trait Case {
     /// The baselines from this workspace that ours is compared with.
     fn rivals(&self) -> &'static [&'static str];
 
+    /// More seeds than this say no more.
+    fn most_seeds(&self) -> u32 {
+        u32::MAX
+    }
+
     /// One measurement. A function of contender and seed, times apart.
     fn measure(&self, contender: &mut Contender<'_>, seed: u64) -> Result<f64, Error>;
 }
@@ -79,8 +84,18 @@ pub(crate) trait Family {
     /// How many seeds are measured unless the command says otherwise.
     fn seeds(&self) -> u32;
 
-    /// The cases in the order of the table.
-    fn cases(&self, quick: bool) -> Result<Vec<Box<dyn Case>>, Error>;
+    /// The name under which the catalogue of peers has the source of its data, if there is one.
+    fn data(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The cases in the order of the table; `data` is the source of the data, where it was wanted.
+    fn cases(&self, quick: bool, data: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error>;
+
+    /// Figures that sum up others, for the end of the table.
+    fn summary(&self, _comparisons: &[Comparison]) -> Vec<Comparison> {
+        Vec::new()
+    }
 
     /// All figures at once, for a family whose contenders do not take turns; `None` for one that has cases.
     fn measure(

@@ -52,6 +52,9 @@ pub(crate) struct Options {
     /// Less work: ends within five minutes on two cores.
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Only the figures whose name has this text; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) cases: Vec<String>,
     /// How many seeds; each family has its own number otherwise.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) seeds: Option<u32>,
@@ -154,10 +157,17 @@ fn measure(
         return Ok((measured.comparisons, Some(measured.tables)));
     }
     let mut comparisons = Vec::new();
-    for case in family.cases(options.quick)? {
-        eprintln!("{}: {}, {seeds} seeds", entry.name, case.figure().name);
+    let mut data = family.data().map(|data| peers.start(workspace, data)).unwrap_or_default();
+    for case in family.cases(options.quick, data.first_mut())? {
+        let name = case.figure().name;
+        if !options.cases.is_empty() && !options.cases.iter().any(|text| name.contains(text)) {
+            continue;
+        }
+        let seeds = seeds.min(case.most_seeds());
+        eprintln!("{}: {name}, {seeds} seeds", entry.name);
         comparisons.extend(compare::run(case.as_ref(), &mut started, seeds)?);
     }
+    comparisons.extend(family.summary(&comparisons));
     Ok((comparisons, None))
 }
 
@@ -194,6 +204,9 @@ fn command(entry: &Entry, options: &Options) -> String {
     let mut words = vec!["xtask".to_owned(), "bench".to_owned(), entry.name.to_owned()];
     if options.quick {
         words.push("--quick".to_owned());
+    }
+    for cases in &options.cases {
+        words.extend(["--cases".to_owned(), cases.clone()]);
     }
     if let Some(seeds) = options.seeds {
         words.extend(["--seeds".to_owned(), seeds.to_string()]);

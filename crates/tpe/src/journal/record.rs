@@ -23,6 +23,10 @@ pub(super) const RUNNING: u8 = 0;
 pub(super) const COMPLETE: u8 = 1;
 pub(super) const PRUNED: u8 = 2;
 pub(super) const FAIL: u8 = 3;
+pub(super) const WAITING: u8 = 4;
+
+/// The system attribute of a waiting trial's values, labels and numbers by name.
+pub(super) const FIXED: &str = "fixed_params";
 
 /// The user attribute that holds what Optuna has no place for: an observation's variance and count.
 pub(super) const OBSERVATION: &str = "teleprompt_tpe:observation";
@@ -173,6 +177,40 @@ impl Writer {
         out: &mut Vec<u8>,
     ) {
         self.line(CREATE_TRIAL, json!({ "study_id": study_id, "datetime_start": now() }), out);
+        self.params(trial_id, space, values, out);
+    }
+
+    /// A waiting trial that runs from now on.
+    pub(super) fn start(&self, trial_id: usize, space: &SearchSpace, values: &Values, out: &mut Vec<u8>) {
+        let fields =
+            json!({ "trial_id": trial_id, "state": RUNNING, "values": null, "datetime_start": now() });
+        self.line(SET_TRIAL_STATE_VALUES, fields, out);
+        self.params(trial_id, space, values, out);
+    }
+
+    /// A trial that waits to be asked for, with its values.
+    pub(super) fn enqueue(&self, study_id: usize, space: &SearchSpace, values: &Values, out: &mut Vec<u8>) {
+        let mut fixed = serde_json::Map::new();
+        for (parameter, slot) in space.parameters().iter().zip(values.slots()) {
+            let label = match (slot, &parameter.distribution) {
+                (Some(ParamValue::Choice(position)), Distribution::Categorical { choices }) => {
+                    json!(choices.get(*position))
+                }
+                (Some(ParamValue::Float(value)), _) => json!(value),
+                (Some(ParamValue::Int(value)), _) => json!(value),
+                _ => continue,
+            };
+            fixed.insert(parameter.name.to_string(), label);
+        }
+        let fields = json!({
+            "study_id": study_id, "datetime_start": null, "state": WAITING, "value": null, "values": null,
+            "distributions": {}, "params": {}, "user_attrs": {}, "system_attrs": { FIXED: fixed },
+            "intermediate_values": {},
+        });
+        self.line(CREATE_TRIAL, fields, out);
+    }
+
+    fn params(&self, trial_id: usize, space: &SearchSpace, values: &Values, out: &mut Vec<u8>) {
         for (name, internal, distribution) in stored(space, values) {
             let fields = json!({
                 "trial_id": trial_id, "param_name": name, "param_value_internal": internal,
@@ -259,6 +297,19 @@ fn constraints(outcome: Outcome) -> Option<Value> {
         }
         _ => None,
     }
+}
+
+/// What a value of [`FIXED`] is under a distribution; `None` where it is no value of it.
+pub(super) fn fixed(value: &Value, distribution: &Distribution) -> Option<ParamValue> {
+    let value = match distribution {
+        Distribution::Categorical { choices } => {
+            let label: Choice = serde_json::from_value(value.clone()).ok()?;
+            ParamValue::Choice(choices.iter().position(|choice| *choice == label)?)
+        }
+        Distribution::Float { .. } => ParamValue::Float(value.as_f64()?),
+        Distribution::Int { .. } => ParamValue::Int(value.as_i64()?),
+    };
+    distribution.contains(value).then_some(value)
 }
 
 /// The violations that system attributes tell of.

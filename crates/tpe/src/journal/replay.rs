@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use super::JournalError;
 use super::record::{self, Record, Stored};
+use crate::axis::Dimension;
 use crate::distribution::ParamValue;
+use crate::error::Error;
 use crate::space::{SearchSpace, Values};
 use crate::trial::{Observation, Outcome};
 
@@ -28,6 +30,8 @@ pub(super) struct Replay {
     own: Vec<Own>,
     /// The numbers of trials that have changed since they were last taken.
     changed: BTreeSet<usize>,
+    /// The numbers of trials that wait to be asked for.
+    waiting: BTreeSet<usize>,
     /// Distributions by their text, each parsed once.
     distributions: BTreeMap<String, Arc<Stored>>,
 }
@@ -40,14 +44,16 @@ pub(super) struct Own {
     value: Option<f64>,
     params: BTreeMap<String, (f64, Arc<Stored>)>,
     observation: Option<Observation>,
+    /// The values that a waiting trial shall have, by name.
+    fixed: BTreeMap<String, serde_json::Value>,
     /// The sum of all violations of constraints.
     violation: f64,
 }
 
 impl Replay {
     pub(super) fn new(name: &str) -> Self {
-        let (studies, trials, own, changed, distributions) = Default::default();
-        Self { name: name.to_owned(), lines: 0, studies, trials, own, changed, distributions }
+        let (studies, trials, own, changed, waiting, distributions) = Default::default();
+        Self { name: name.to_owned(), lines: 0, studies, trials, own, changed, waiting, distributions }
     }
 
     /// The identifier and the directions of the study that matters, once it exists.
@@ -66,6 +72,11 @@ impl Replay {
     /// The trials of the study that matters, by number.
     pub(super) fn own(&self) -> &[Own] {
         &self.own
+    }
+
+    /// The number of the trial that has waited longest to be asked for.
+    pub(super) fn waiting(&self) -> Option<usize> {
+        self.waiting.first().copied()
     }
 
     /// The numbers of the trials that changed since the last call, ascending.
@@ -103,6 +114,7 @@ impl Replay {
                 if own.is_some() && own == record.study_id {
                     self.own.clear();
                     self.changed.clear();
+                    self.waiting.clear();
                     self.trials.fill(None);
                 }
             }
@@ -129,7 +141,11 @@ impl Replay {
             params: BTreeMap::new(),
             observation: observation(record.user_attrs),
             violation: record::violations(&record.system_attrs).sum(),
+            fixed: fixed(&record.system_attrs),
         };
+        if own.state == record::WAITING {
+            self.waiting.insert(self.own.len());
+        }
         for (name, internal) in record.params {
             if let (Some(internal), Some(text)) = (internal, record.distributions.get(&name)) {
                 own.params.insert(name, (internal, self.stored(text)?));
@@ -160,6 +176,9 @@ impl Replay {
                 let own = &mut self.own[number];
                 own.state = record.state.unwrap_or(own.state);
                 own.value = only(record.values).or(own.value);
+                if own.state != record::WAITING {
+                    self.waiting.remove(&number);
+                }
             }
             record::SET_TRIAL_USER_ATTR => {
                 let own = &mut self.own[number];
@@ -201,6 +220,21 @@ impl Own {
         }
     }
 
+    /// The values that a waiting trial shall have, what it leaves open taken from `suggested`, and what becomes
+    /// active by it from the middle of its range.
+    pub(super) fn completed(&self, space: &SearchSpace, suggested: &Values) -> Result<Values, Error> {
+        let mut slots = Vec::with_capacity(space.len());
+        for (index, parameter) in space.parameters().iter().enumerate() {
+            let distribution = &parameter.distribution;
+            let own =
+                || self.fixed.get(&*parameter.name).and_then(|value| record::fixed(value, distribution));
+            let value =
+                || own().or(suggested.slots()[index]).unwrap_or_else(|| Dimension::new(distribution).at(0.5));
+            slots.push(space.is_active(index, &slots).then(value));
+        }
+        space.from_slots(slots)
+    }
+
     /// The trial's values of `space`, `None` where a parameter is missing or its value is not of the space.
     ///
     /// Parameters that the space does not have are ignored, so a study whose parameters changed over time
@@ -216,6 +250,11 @@ impl Own {
         }
         space.from_slots(slots).ok()
     }
+}
+
+fn fixed(attributes: &BTreeMap<String, serde_json::Value>) -> BTreeMap<String, serde_json::Value> {
+    let fixed = attributes.get(record::FIXED).and_then(serde_json::Value::as_object);
+    fixed.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// The value of a trial with one objective.

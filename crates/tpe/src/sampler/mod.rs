@@ -5,6 +5,8 @@
 //! to a fresh sampler, in any order, must lead to the same suggestions. The module `testing` (feature
 //! `testing`) checks that.
 
+mod auto;
+mod gp;
 mod grid;
 mod quasi_random;
 mod random;
@@ -12,10 +14,12 @@ mod tpe;
 
 use rand_chacha::ChaCha8Rng;
 
+pub use self::auto::{AutoSampler, Pick, Reason};
+pub use self::gp::GpSampler;
 pub use self::grid::GridSampler;
 pub use self::quasi_random::QuasiRandomSampler;
 pub use self::random::RandomSampler;
-pub use self::tpe::{Densities, Dependence, Gamma, TpeConfig, TpeSampler};
+pub use self::tpe::{Densities, Dependence, Gamma, Startup, TpeConfig, TpeSampler};
 use crate::error::Error;
 use crate::space::Values;
 use crate::trial::{FinishedTrial, Problem, Trial};

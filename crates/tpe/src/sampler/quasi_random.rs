@@ -44,6 +44,23 @@ impl Sampler for QuasiRandomSampler {
     }
 }
 
+/// The point of this trial, or, where it is `taken`, the first of some later points that is not; the first
+/// one where all are.
+pub(super) fn fresh(cx: &AskContext<'_>, taken: impl Fn(&Values) -> bool) -> Result<Values, Error> {
+    let at = |attempt: u64| {
+        // Far from the points of other trials, which come anyway.
+        let number = cx.number.wrapping_add(attempt << 32);
+        QuasiRandomSampler.suggest(&AskContext::new(cx.problem, number, cx.pending))
+    };
+    for attempt in 0..100 {
+        let values = at(attempt)?;
+        if !taken(&values) {
+            return Ok(values);
+        }
+    }
+    at(0)
+}
+
 /// Coordinate `dimension`, in `[0, 1)`, of point `number`.
 fn halton(problem: &Problem, dimension: u64, base: u64, mut number: u64) -> f64 {
     let mut rng = problem.rng("halton", dimension);

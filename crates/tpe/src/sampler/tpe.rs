@@ -18,9 +18,9 @@ mod group;
 
 use std::collections::BTreeSet;
 
-pub use self::config::{Dependence, Gamma, TpeConfig};
+pub use self::config::{Dependence, Gamma, Startup, TpeConfig};
 use self::group::Group;
-use super::{AskContext, RandomSampler, Sampler};
+use super::{AskContext, RandomSampler, Sampler, quasi_random};
 use crate::distribution::ParamValue;
 use crate::error::Error;
 use crate::parzen::Shape;
@@ -107,28 +107,44 @@ impl Sampler for TpeSampler {
         let gamma = self.config.gamma;
         let state = self.state(problem);
         state.forget_pending(trial.number);
+        if let Some(tried) = &mut state.tried {
+            tried.insert(trial.values.key());
+        }
         if let Some(rank) = trial.rank(problem.direction) {
             state.rank(rank, trial.values.slots(), gamma);
         }
     }
 
     fn suggest(&mut self, cx: &AskContext<'_>) -> Result<Values, Error> {
-        let TpeConfig { n_startup_trials, n_ei_candidates, .. } = self.config;
+        let TpeConfig { n_startup_trials, n_ei_candidates, startup, .. } = self.config;
         let state = self.state(cx.problem);
         if state.good.len() + state.others.len() < n_startup_trials {
-            return RandomSampler.suggest(cx);
+            return match startup {
+                Startup::Random => RandomSampler.suggest(cx),
+                Startup::SpaceFilling => quasi_random::fresh(cx, |values| state.is_tried(values, cx)),
+            };
         }
         state.synchronize(cx);
         let (space, mut rng) = (&cx.problem.space, cx.rng("tpe"));
-        let mut slots = vec![None; space.len()];
-        for group in &mut state.groups {
-            if space.is_active(group.first, &slots) {
-                group.suggest(n_ei_candidates, &mut rng, &mut slots);
+        for _ in 0..ATTEMPTS {
+            let mut slots = vec![None; space.len()];
+            for group in &mut state.groups {
+                if space.is_active(group.first, &slots) {
+                    group.suggest(n_ei_candidates, &mut rng, &mut slots);
+                }
+            }
+            let values = space.from_slots(slots)?;
+            if !state.is_tried(&values, cx) {
+                return Ok(values);
             }
         }
-        space.from_slots(slots)
+        quasi_random::fresh(cx, |values| state.is_tried(values, cx))
     }
 }
+
+/// So often the densities are asked anew where a point was tried before; then good points are known, and others
+/// are looked for.
+const ATTEMPTS: u32 = 20;
 
 /// What the observed and the pending trials amount to.
 #[derive(Debug, Clone)]
@@ -142,11 +158,19 @@ struct State {
     joined: Vec<u64>,
     /// Sets of parameters with a density of their own; a parent's group stands before its children's.
     groups: Vec<Group>,
+    /// The points of the finished trials, where none shall be repeated.
+    tried: Option<BTreeSet<Vec<u64>>>,
 }
 
 impl State {
     fn new(space: &SearchSpace, config: &TpeConfig) -> Self {
-        let shape = Shape { weights: config.weights, prior_weight: config.prior_weight };
+        let shape = |bandwidth| Shape {
+            weights: config.weights,
+            prior_weight: config.prior_weight,
+            bandwidth,
+            least_cells: config.least_cells,
+        };
+        let (below, above) = (shape(config.good_bandwidth), shape(config.other_bandwidth));
         let max_above = config.max_others.unwrap_or(usize::MAX);
         let parameters = space.parameters();
         let mut sets: Vec<Vec<usize>> = Vec::new();
@@ -157,9 +181,10 @@ impl State {
                 _ => sets.push(vec![index]),
             }
         }
-        let groups = sets.iter().map(|set| Group::new(space, set, shape, max_above)).collect();
+        let groups = sets.iter().map(|set| Group::new(space, set, below, above, max_above)).collect();
+        let tried = (!config.repeat && space.cardinality().is_some()).then(BTreeSet::new);
         let (good, others, joined) = Default::default();
-        Self { space: space.clone(), good, others, joined, groups }
+        Self { space: space.clone(), good, others, joined, groups, tried }
     }
 
     /// Ranks a trial and moves the border between good and other trials to where it belongs.
@@ -182,6 +207,13 @@ impl State {
             self.others.insert(rank);
             self.groups.iter_mut().for_each(|group| group.shift(rank.number, false));
         }
+    }
+
+    /// Whether a point shall not be suggested, for it is finished or pending.
+    fn is_tried(&self, values: &Values, cx: &AskContext<'_>) -> bool {
+        self.tried.as_ref().is_some_and(|tried| {
+            tried.contains(&values.key()) || cx.pending.iter().any(|trial| trial.values == *values)
+        })
     }
 
     fn forget_pending(&mut self, number: u64) {

@@ -23,6 +23,7 @@ use teleprompt_miprov2::{Auto, Dataset, MiproV2, Optimized};
 
 use self::server::Server;
 use super::family::{Better, Case, Contender, Family, Figure};
+use super::peers::Peer;
 use crate::error::Error;
 
 /// What no run can beat.
@@ -39,7 +40,7 @@ impl Family for Compile {
         3
     }
 
-    fn cases(&self, quick: bool) -> Result<Vec<Box<dyn Case>>, Error> {
+    fn cases(&self, quick: bool, _: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error> {
         let case = |&(latency, in_flight): &(u64, usize)| -> Result<Box<dyn Case>, Error> {
             let server = Server::start(Duration::from_millis(latency));
             let server = server.map_err(|problem| failed("the stub server", problem))?;

@@ -50,7 +50,7 @@ impl Family for Overhead {
         5
     }
 
-    fn cases(&self, quick: bool) -> Result<Vec<Box<dyn Case>>, Error> {
+    fn cases(&self, quick: bool, _: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error> {
         if usage::peak_mib().is_err() {
             eprintln!(
                 "overhead: left out: processor time and memory are read from `/proc`, which this system lacks"

@@ -61,7 +61,7 @@ impl Family for Search {
         100
     }
 
-    fn cases(&self, _quick: bool) -> Result<Vec<Box<dyn Case>>, Error> {
+    fn cases(&self, _: bool, _: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error> {
         Ok(Vec::new())
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bandwidth::Bandwidth;
 use crate::error::Error;
 use crate::weights::Weights;
 
@@ -47,12 +48,25 @@ pub enum Dependence {
     Multivariate,
 }
 
+/// How the first trials are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Startup {
+    /// Independent draws, as [`RandomSampler`](crate::RandomSampler).
+    Random,
+    /// Points that fill the space evenly, as [`QuasiRandomSampler`](crate::QuasiRandomSampler).
+    SpaceFilling,
+}
+
 /// The settings of a [`TpeSampler`](super::TpeSampler).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TpeConfig {
-    /// Trials are random until this many have a value.
+    /// Densities are asked once this many trials have a value.
     pub n_startup_trials: usize,
+    /// How trials are chosen until then.
+    pub startup: Startup,
     /// Draws from l(x) per suggestion, at least 1.
     pub n_ei_candidates: usize,
     /// How many trials are good.
@@ -66,6 +80,16 @@ pub struct TpeConfig {
     /// At most so many of the other and pending trials form g(x), the newest; `None` means all. At least 1.
     /// It bounds the cost of a suggestion; good trials always count.
     pub max_others: Option<usize>,
+    /// The widths of the numeric kernels of l(x).
+    pub good_bandwidth: Bandwidth,
+    /// The widths of the numeric kernels of g(x).
+    pub other_bandwidth: Bandwidth,
+    /// On a grid, no kernel is narrower than so many cells; not negative, finite. Below a half, a kernel knows
+    /// its own cell only, and a grid of few values is a list of choices.
+    pub least_cells: f64,
+    /// Whether, in spaces whose points can be counted, a point that is pending or finished is suggested again
+    /// while others come to mind. With noise a repetition has a use, without it has none.
+    pub repeat: bool,
 }
 
 impl TpeConfig {
@@ -79,6 +103,27 @@ impl TpeConfig {
             prior_weight: 1.0,
             dependence: Dependence::Multivariate,
             max_others: None,
+            startup: Startup::Random,
+            good_bandwidth: Bandwidth::OPTUNA,
+            other_bandwidth: Bandwidth::OPTUNA,
+            least_cells: 0.0,
+            repeat: true,
+        }
+    }
+
+    /// The numeric settings that Watanabe's tutorial recommends (arXiv:2304.11127): 15 % of the trials are
+    /// good, kernels are narrow, down to 3 % of the range, and all trials count alike.
+    ///
+    /// Its weights by expected improvement and its bandwidth of choices are not there: kernels of choices are
+    /// Optuna's.
+    pub fn tutorial() -> Self {
+        let bandwidth = Bandwidth::Neighbours { most: 1.0 / 0.03, exponent: 2.0 };
+        Self {
+            gamma: Gamma::Linear { fraction: 0.15, cap: usize::MAX },
+            weights: Weights::Uniform,
+            good_bandwidth: bandwidth,
+            other_bandwidth: bandwidth,
+            ..Self::optuna()
         }
     }
 
@@ -96,6 +141,16 @@ impl TpeConfig {
             }
             _ => {}
         }
+        for (setting, bandwidth) in
+            [("good_bandwidth", self.good_bandwidth), ("other_bandwidth", self.other_bandwidth)]
+        {
+            if let Some(requirement) = bandwidth.problem() {
+                return error(setting, requirement);
+            }
+        }
+        if !(self.least_cells >= 0.0 && self.least_cells.is_finite()) {
+            return error("least_cells", "it must not be negative, and finite");
+        }
         if self.n_ei_candidates == 0 {
             return error("n_ei_candidates", "it must be at least 1");
         }
@@ -110,9 +165,18 @@ impl TpeConfig {
 }
 
 impl Default for TpeConfig {
-    /// [`TpeConfig::optuna`].
+    /// What measures best (`docs/BENCHMARKS.md`): the first trials fill the space, 8 % are good, their kernels are as
+    /// wide as they lie apart, no kernel is narrower than a grid, and no point is asked twice while there are
+    /// others.
     fn default() -> Self {
-        Self::optuna()
+        Self {
+            startup: Startup::SpaceFilling,
+            gamma: Gamma::Linear { fraction: 0.08, cap: 25 },
+            good_bandwidth: Bandwidth::Spread { prior: 0.2, least: 0.01 },
+            least_cells: 0.6,
+            repeat: false,
+            ..Self::optuna()
+        }
     }
 }
 
@@ -132,7 +196,9 @@ mod tests {
     #[test]
     fn meaningless_settings_are_refused() {
         let optuna = TpeConfig::optuna();
-        assert_eq!(optuna.check(), Ok(()));
+        for preset in [optuna.clone(), TpeConfig::tutorial(), TpeConfig::default()] {
+            assert_eq!(preset.check(), Ok(()));
+        }
         for config in [
             TpeConfig { gamma: Gamma::Linear { fraction: 0.0, cap: 1 }, ..optuna.clone() },
             TpeConfig { gamma: Gamma::Linear { fraction: f64::NAN, cap: 1 }, ..optuna.clone() },
@@ -141,6 +207,8 @@ mod tests {
             TpeConfig { max_others: Some(0), ..optuna.clone() },
             TpeConfig { prior_weight: 0.0, ..optuna.clone() },
             TpeConfig { prior_weight: f64::INFINITY, ..optuna.clone() },
+            TpeConfig { least_cells: f64::NAN, ..optuna.clone() },
+            TpeConfig { good_bandwidth: Bandwidth::Spread { prior: -1.0, least: 0.1 }, ..optuna.clone() },
         ] {
             assert!(config.check().is_err(), "{config:?}");
         }

@@ -32,7 +32,13 @@ pub(super) struct Group {
 
 impl Group {
     /// The group of the parameters `members`, ascending and not empty.
-    pub(super) fn new(space: &SearchSpace, members: &[usize], shape: Shape, max_above: usize) -> Self {
+    pub(super) fn new(
+        space: &SearchSpace,
+        members: &[usize],
+        below: Shape,
+        above: Shape,
+        max_above: usize,
+    ) -> Self {
         let (mut fixed, mut free) = (Vec::new(), Vec::new());
         for &index in members {
             let distribution = &space.parameters()[index].distribution;
@@ -41,8 +47,8 @@ impl Group {
                 None => free.push((index, Dimension::new(distribution))),
             }
         }
-        let mixture = Mixture::new(free.iter().map(|(_, dimension)| dimension), shape);
-        let (below, above) = (mixture.clone(), mixture);
+        let [below, above] =
+            [below, above].map(|shape| Mixture::new(free.iter().map(|(_, dimension)| dimension), shape));
         let (reserve, scratch) = Default::default();
         Self { first: members[0], fixed, free, below, above, max_above, reserve, scratch }
     }
