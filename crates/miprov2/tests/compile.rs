@@ -456,7 +456,7 @@ fn the_first_line_of_a_run_says_what_leaves_the_machine() {
     assert!(
         first(true).starts_with("rows and the program's source are sent out of this machine, to simulated")
     );
-    assert!(first(false).starts_with("MIPROv2, reference strategy; task LM simulated"));
+    assert!(first(false).starts_with("MIPROv2, reference strategy (the default); task LM simulated"));
 }
 
 #[test]
