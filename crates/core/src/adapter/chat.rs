@@ -7,10 +7,10 @@
 use std::fmt::Write as _;
 
 use super::answer::{Form, Found, Section, read, same_name};
-use super::{Adapter, AdapterCall, AdapterError, NOT_SUPPLIED, usable, user_message};
+use super::{Adapter, AdapterCall, AdapterError, NOT_SUPPLIED, conversation};
 use crate::field_type::FieldType;
 use crate::fields::Fields;
-use crate::lm::{LmRequest, Message, OutputConstraint};
+use crate::lm::{LmRequest, OutputConstraint};
 use crate::signature::{FieldSpec, SignatureSpec};
 use crate::value::{escape, format_typed, pattern};
 
@@ -27,21 +27,20 @@ impl Adapter for ChatAdapter {
 
     fn render(&self, call: &AdapterCall<'_>) -> Result<LmRequest, AdapterError> {
         let spec = call.spec;
-        let mut messages = vec![Message::system(system_text(call))];
-        for demo in usable(spec, call.demos) {
-            let inputs = sections(spec.inputs(), &demo.fields, false);
-            messages.push(user_message(spec, &demo.fields, inputs));
-            messages.push(Message::assistant(self.format_outputs(spec, &demo.fields)));
-        }
         let headers: Vec<String> =
             spec.outputs().iter().map(|field| format!("`{}`", header(&field.name))).collect();
         let ask = format!(
-            "Respond with the output fields, beginning with {}, and end with `{}`.",
+            "\n\nRespond with the output fields, beginning with {}, and end with `{}`.",
             headers.join(", then "),
             header(END)
         );
-        let text = format!("{}\n\n{ask}", sections(spec.inputs(), call.inputs, false));
-        messages.push(user_message(spec, call.inputs, text));
+        let messages = conversation(
+            call,
+            system_text(call),
+            &ask,
+            |inputs| sections(spec.inputs(), inputs, false),
+            self,
+        );
         let constraint = call.capabilities.regex.then(|| answer_pattern(spec)).flatten();
         Ok(LmRequest::new(messages).with_constraint(constraint.map(OutputConstraint::Regex)))
     }

@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Form, Found, Section, read};
 use super::chat::{field_list, sections};
-use super::{Adapter, AdapterCall, AdapterError, NOT_SUPPLIED, usable, user_message};
+use super::{Adapter, AdapterCall, AdapterError, NOT_SUPPLIED, conversation};
 use crate::field_type::FieldType;
 use crate::fields::Fields;
-use crate::lm::{LmRequest, Message, OutputConstraint};
+use crate::lm::{LmRequest, OutputConstraint};
 use crate::signature::SignatureSpec;
 use crate::value::{json as text, schema};
 
@@ -32,16 +32,16 @@ impl Adapter for JsonAdapter {
 
     fn render(&self, call: &AdapterCall<'_>) -> Result<LmRequest, AdapterError> {
         let spec = call.spec;
-        let mut messages = vec![Message::system(system_text(call))];
-        for demo in usable(spec, call.demos) {
-            let inputs = sections(spec.inputs(), &demo.fields, false);
-            messages.push(user_message(spec, &demo.fields, inputs));
-            messages.push(Message::assistant(self.format_outputs(spec, &demo.fields)));
-        }
         let names: Vec<String> = spec.outputs().iter().map(|field| format!("`{}`", field.name)).collect();
-        let ask = format!("Respond with one JSON object that holds {}, and nothing else.", names.join(", "));
-        let text = format!("{}\n\n{ask}", sections(spec.inputs(), call.inputs, false));
-        messages.push(user_message(spec, call.inputs, text));
+        let ask =
+            format!("\n\nRespond with one JSON object that holds {}, and nothing else.", names.join(", "));
+        let messages = conversation(
+            call,
+            system_text(call),
+            &ask,
+            |inputs| sections(spec.inputs(), inputs, false),
+            self,
+        );
         let answer = answer_schema(spec);
         let constraint = if call.capabilities.json_schema {
             Some(OutputConstraint::JsonSchema(answer))

@@ -131,6 +131,23 @@ fn usable<'a>(spec: &'a SignatureSpec, demos: &'a [Demo]) -> impl Iterator<Item 
     })
 }
 
+/// The conversation of a call: what the system says, a turn for each demo, and the inputs followed by `ask`.
+fn conversation(
+    call: &AdapterCall<'_>,
+    system: String,
+    ask: &str,
+    inputs: impl Fn(&Fields) -> String,
+    adapter: &dyn Adapter,
+) -> Vec<Message> {
+    let mut messages = vec![Message::system(system)];
+    for demo in usable(call.spec, call.demos) {
+        messages.push(user_message(call.spec, &demo.fields, inputs(&demo.fields)));
+        messages.push(Message::assistant(adapter.format_outputs(call.spec, &demo.fields)));
+    }
+    messages.push(user_message(call.spec, call.inputs, inputs(call.inputs) + ask));
+    messages
+}
+
 /// A user message of `text`, with the media among the inputs after it.
 fn user_message(spec: &SignatureSpec, inputs: &Fields, text: String) -> Message {
     let media = spec.inputs().iter().filter_map(|field| Some(media_in(&field.ty, inputs.get(&field.name)?)));

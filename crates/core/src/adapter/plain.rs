@@ -6,10 +6,10 @@
 use std::fmt::Write as _;
 
 use super::answer::{Form, Found, Section, read};
-use super::{Adapter, AdapterCall, AdapterError, NOT_SUPPLIED, usable, user_message};
+use super::{Adapter, AdapterCall, AdapterError, NOT_SUPPLIED, conversation};
 use crate::field_type::FieldType;
 use crate::fields::Fields;
-use crate::lm::{LmRequest, Message, OutputConstraint};
+use crate::lm::{LmRequest, OutputConstraint};
 use crate::signature::{FieldSpec, SignatureSpec};
 use crate::value::{escape, format_typed, pattern};
 
@@ -32,14 +32,8 @@ impl Adapter for PlainAdapter {
     }
 
     fn render(&self, call: &AdapterCall<'_>) -> Result<LmRequest, AdapterError> {
-        let mut messages = vec![Message::system(system_text(call))];
-        for demo in usable(call.spec, call.demos) {
-            let inputs = lines(call.spec, call.spec.inputs(), &demo.fields, false);
-            messages.push(user_message(call.spec, &demo.fields, inputs));
-            messages.push(Message::assistant(lines(call.spec, call.spec.outputs(), &demo.fields, true)));
-        }
-        let text = lines(call.spec, call.spec.inputs(), call.inputs, false);
-        messages.push(user_message(call.spec, call.inputs, text));
+        let inputs = |inputs: &Fields| lines(call.spec, call.spec.inputs(), inputs, false);
+        let messages = conversation(call, system_text(call), "", inputs, self);
         let constraint = call.capabilities.regex.then(|| answer_pattern(call.spec)).flatten();
         Ok(LmRequest::new(messages).with_constraint(constraint.map(OutputConstraint::Regex)))
     }
