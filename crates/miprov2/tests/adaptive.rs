@@ -90,6 +90,21 @@ fn a_clear_winner_ends_the_search_early() {
 }
 
 #[test]
+fn a_change_is_confirmed_before_it_is_proposed() {
+    // All but the default are the same and little better: there is nothing to choose among them, and the budget is large.
+    let score = |run: &PlannedRun| {
+        let better = run.choices != [0, 0];
+        Some(f64::from(u8::from(hash(&[usize::from(better), run.row]) < if better { 0.6 } else { 0.5 })))
+    };
+    let plain = search(&space(&[(2, 2)], 600), AdaptiveConfig::new(2400), 3, score);
+    let mut config = AdaptiveConfig::new(2400);
+    config.ingredients.sure = 0.0;
+    let without = search(&space(&[(2, 2)], 600), config, 3, score);
+    assert!(plain.0.spent >= without.0.spent, "{:?} {:?}", plain.0, without.0);
+    assert!(plain.0.gain.sd <= without.0.gain.sd + 1e-12, "{:?} {:?}", plain.0, without.0);
+}
+
+#[test]
 fn all_right_and_all_wrong_keep_the_default() {
     for value in [0.0, 1.0] {
         let (decision, _) = search(&space(&[(3, 6)], 60), AdaptiveConfig::new(600), 1, |_| Some(value));

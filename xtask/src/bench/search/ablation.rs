@@ -5,7 +5,7 @@ use teleprompt_miprov2::adaptive::AdaptiveConfig;
 use crate::error::Error;
 
 /// What is changed, by name.
-pub(crate) const CHANGES: [&str; 8] = [
+pub(crate) const CHANGES: [&str; 9] = [
     "rows not stratified",
     "no own effects",
     "no pair effects",
@@ -14,6 +14,7 @@ pub(crate) const CHANGES: [&str; 8] = [
     "one look ahead only",
     "scale not averaged",
     "no early end",
+    "no confirmation",
 ];
 
 /// Applies a change.
@@ -28,6 +29,7 @@ pub(crate) fn apply(change: &str, config: &mut AdaptiveConfig) -> Result<(), Err
         "one look ahead only" => ingredients.horizon.truncate(1),
         "scale not averaged" => ingredients.scales = vec![1.0],
         "no early end" => config.worthwhile = 0.0,
+        "no confirmation" => ingredients.sure = 0.0,
         other => return Err(Error::Usage(format!("no change `{other}`"))),
     }
     Ok(())

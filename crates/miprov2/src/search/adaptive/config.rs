@@ -46,6 +46,9 @@ pub struct Ingredients {
     pub start_default: usize,
     /// The first rows of each combination that the search begins with.
     pub start_rows: usize,
+    /// When no look pays any more, leader and default are run on further rows until the leader is better with this
+    /// probability.
+    pub sure: f64,
     /// Factors of all standard deviations between combinations, each as likely as the others before anything is seen. The
     /// probability of being better is the mean over them, weighed by how well each explains the scores.
     pub scales: Vec<f64>,
@@ -65,6 +68,7 @@ impl Default for Ingredients {
             horizon: vec![5, 15, 40, 100],
             start_default: 100,
             start_rows: 4,
+            sure: 0.95,
             scales: vec![0.15, 0.3, 0.6, 1.0, 1.5],
         }
     }
@@ -96,6 +100,7 @@ impl AdaptiveConfig {
             (variance(&self.worthwhile), ("worthwhile", "must be finite and at least 0")),
             (sds.iter().all(variance), ("ingredients", "a standard deviation must be finite and at least 0")),
             (variance(&parts.row_sd), ("row_sd", "must be finite and at least 0")),
+            ((0.0..=1.0).contains(&parts.sure), ("sure", "must be in 0 to 1")),
             (parts.noise_sd.is_finite() && parts.noise_sd > 0.0, ("noise_sd", "must be finite and above 0")),
             (
                 !parts.horizon.is_empty() && parts.horizon.iter().all(|&rows| rows > 0),

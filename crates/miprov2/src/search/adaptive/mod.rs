@@ -29,14 +29,22 @@
 //! 4. **The knowledge gradient** says where a run pays: by how much the best expected value is expected to rise if a combination
 //!    were run on its next 5, 15, 40 or 100 rows, for each run. The best gets a chunk of rows; the next chunk is chosen as if
 //!    those had been seen, and so on, so that a plan can run at once.
-//! 5. **The end**: the budget is spent, or no look ahead is worth [`worthwhile`](AdaptiveConfig::worthwhile).
+//! 5. **The end**: the budget is spent, or no look ahead is worth [`worthwhile`](AdaptiveConfig::worthwhile). In that case leader
+//!    and default are run on further rows until it is clear whether the leader is better, for the knowledge gradient only asks
+//!    which is best, and not how safe the change is.
 //! 6. **The choice**: the best expected value, which is shrunk towards what similar combinations showed, so that the luckiest of
 //!    many does not win for its luck. The default is kept unless the leader is better with probability
 //!    [`guard`](AdaptiveConfig::guard). That probability is averaged over models in which combinations differ much or hardly at
 //!    all, weighed by how well each explains what was seen: a model that takes differences for granted finds them in noise.
 //!
-//! What was measured and left out: Thompson and top-two sampling, learning the scale of differences for planning, a last part of
-//! the budget for leader against default alone. See `docs/BENCHMARKS.md`.
+//! What was measured and left out, since it did not pay: top-two sampling, learning the scale of differences for planning, a
+//! fixed last part of the budget for leader and default, noise fitted to the spread of the scores. See `docs/BENCHMARKS.md`.
+//!
+//! # Limits
+//! Noise is that of right-or-wrong answers in the middle of the scale; finely graded scores, or nearly all right ones, are treated as
+//! noisier than they are, which costs runs and no correctness. With one predictor and a few dozen combinations, halving all
+//! of them on the same common rows finds as good a winner; it has no guard worth the name, and falls behind with more
+//! predictors.
 //!
 //! # Cost
 //! `budget` program runs at most, often fewer. A plan takes milliseconds.

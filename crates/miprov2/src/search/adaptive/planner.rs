@@ -221,9 +221,25 @@ impl AdaptivePlanner {
             let point = self.point(&point);
             self.ask(point, rows, &mut left);
         }
+        if self.asked.is_empty() {
+            self.confirm(left);
+        }
         // Rows may be left of combinations that nobody expects anything of.
         if self.asked.is_empty() {
             self.end = Some(SearchEnd::NotWorthwhile);
+        }
+    }
+
+    /// More rows for leader and default, the one that has come less far first, as long as it is not clear which is better.
+    fn confirm(&mut self, mut left: usize) {
+        let Decision { leader, p_better, .. } = self.conclude();
+        let leader = self.point(&leader);
+        if leader == 0 || p_better >= self.config.ingredients.sure {
+            return;
+        }
+        for _ in 0..self.config.chunks {
+            let point = if self.progress[leader] < self.progress[0] { leader } else { 0 };
+            self.ask(point, self.config.chunk_rows, &mut left);
         }
     }
 
