@@ -5,7 +5,7 @@ use teleprompt_miprov2::adaptive::AdaptiveConfig;
 use crate::error::Error;
 
 /// What is changed, by name.
-pub(crate) const CHANGES: [&str; 9] = [
+pub(crate) const CHANGES: [&str; 10] = [
     "rows not stratified",
     "no own effects",
     "no pair effects",
@@ -15,6 +15,7 @@ pub(crate) const CHANGES: [&str; 9] = [
     "scale not averaged",
     "no early end",
     "no confirmation",
+    "no paired noise",
 ];
 
 /// Applies a change.
@@ -29,6 +30,7 @@ pub(crate) fn apply(change: &str, config: &mut AdaptiveConfig) -> Result<(), Err
         "one look ahead only" => ingredients.horizon.truncate(1),
         "scale not averaged" => ingredients.scales = vec![1.0],
         "no early end" => config.worthwhile = 0.0,
+        "no paired noise" => ingredients.paired_noise = false,
         "no confirmation" => ingredients.sure = 0.0,
         other => return Err(Error::Usage(format!("no change `{other}`"))),
     }

@@ -46,6 +46,9 @@ pub struct Ingredients {
     pub start_default: usize,
     /// The first rows of each combination that the search begins with.
     pub start_rows: usize,
+    /// Whether the probability of being better takes the noise from the differences of leader and default on the rows that both
+    /// have seen.
+    pub paired_noise: bool,
     /// When no look pays any more, leader and default are run on further rows until the leader is better with this
     /// probability.
     pub sure: f64,
@@ -68,6 +71,7 @@ impl Default for Ingredients {
             horizon: vec![5, 15, 40, 100],
             start_default: 100,
             start_rows: 4,
+            paired_noise: true,
             sure: 0.95,
             scales: vec![0.15, 0.3, 0.6, 1.0, 1.5],
         }

@@ -35,7 +35,8 @@
 //! 6. **The choice**: the best expected value, which is shrunk towards what similar combinations showed, so that the luckiest of
 //!    many does not win for its luck. The default is kept unless the leader is better with probability
 //!    [`guard`](AdaptiveConfig::guard). That probability is averaged over models in which combinations differ much or hardly at
-//!    all, weighed by how well each explains what was seen: a model that takes differences for granted finds them in noise.
+//!    all, weighed by how well each explains what was seen: a model that takes differences for granted finds them in noise. And
+//!    its noise is that of the two's own differences, row by row: near-twins differ by less.
 //!
 //! What was measured and left out, since it did not pay: top-two sampling, learning the scale of differences for planning, a
 //! fixed last part of the budget for leader and default, noise fitted to the spread of the scores. See `docs/BENCHMARKS.md`.

@@ -1,5 +1,7 @@
 //! The model of scores: what the kernel is made of, and how sure it is that one combination beats another.
 
+use std::collections::BTreeMap;
+
 use teleprompt_tpe::bayes::{BayesLinear, ChoiceKernel, Evidence, mean_by_evidence};
 
 use super::config::Ingredients;
@@ -10,6 +12,9 @@ const LEVEL: f64 = 1.5;
 /// The prior mean: the middle of the scale.
 const MIDDLE: f64 = 0.5;
 
+/// How many rows the assumed noise weighs against those of a comparison.
+const ASSUMED: f64 = 10.0;
+
 /// The models of one search.
 #[derive(Clone, Debug)]
 pub(super) struct Models {
@@ -17,13 +22,15 @@ pub(super) struct Models {
     pub(super) main: BayesLinear,
     /// The same at each of the scales.
     scaled: Vec<BayesLinear>,
+    /// Whether a comparison has the noise of its own pairs.
+    paired: bool,
 }
 
 impl Models {
     pub(super) fn new(space: &Space, parts: &Ingredients) -> Result<Self, teleprompt_tpe::Error> {
         let scaled =
             parts.scales.iter().map(|&scale| model(space, parts, scale)).collect::<Result<_, _>>()?;
-        Ok(Self { main: model(space, parts, 1.0)?, scaled })
+        Ok(Self { main: model(space, parts, 1.0)?, scaled, paired: parts.paired_noise })
     }
 
     /// The probability that point `a` of the evidence is better than point `b`: the mean over the scales, each weighed by how
@@ -31,7 +38,11 @@ impl Models {
     /// and the luckiest of many candidates for a good one.
     pub(super) fn probability_above(&self, evidence: &Evidence, a: usize, b: usize) -> f64 {
         let pair = [evidence.points()[a].clone(), evidence.points()[b].clone()];
+        let assumed = self.main.noise_variance;
+        let noise = if self.paired { noise_of_pairs(evidence, a, b, assumed) } else { assumed };
         let of = |model: &BayesLinear| {
+            let mut model = model.clone();
+            model.noise_variance = noise;
             let fit = model.fit(evidence);
             (fit.log_evidence(), fit.posterior(&pair).probability_above(0, 1))
         };
@@ -40,6 +51,22 @@ impl Models {
 }
 
 /// The model, its standard deviations between combinations multiplied by `scale`.
+/// The noise in a comparison of two points: half the variance of their difference on the rows that both have seen, as if
+/// [`ASSUMED`] more such rows had shown the noise assumed. Two combinations that answer nearly all rows alike differ by little
+/// noise, and few rows on which they do not tell much.
+fn noise_of_pairs(evidence: &Evidence, a: usize, b: usize, assumed: f64) -> f64 {
+    let of = |point: usize| -> BTreeMap<usize, f64> {
+        let scores = evidence.scores().iter().filter(|score| score.point == point);
+        scores.map(|score| (score.row, score.value)).collect()
+    };
+    let (of_a, of_b) = (of(a), of(b));
+    let differences: Vec<f64> = of_a.iter().filter_map(|(row, value)| Some(value - of_b.get(row)?)).collect();
+    let n = differences.len() as f64;
+    let mean = differences.iter().sum::<f64>() / n.max(1.0);
+    let squares: f64 = differences.iter().map(|difference| (difference - mean) * (difference - mean)).sum();
+    (squares / 2.0 + ASSUMED * assumed) / (n + ASSUMED)
+}
+
 fn model(space: &Space, parts: &Ingredients, scale: f64) -> Result<BayesLinear, teleprompt_tpe::Error> {
     let dimensions = space.dimensions();
     let variance = |sd: f64| sd * sd * scale * scale;
