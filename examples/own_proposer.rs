@@ -180,8 +180,10 @@ async fn try_out(
     let history: Vec<ScoredInstruction> = (pool.iter().zip(&evaluations))
         .map(|(proposed, it)| ScoredInstruction::new(proposed.instruction.clone(), score(it), rows.len()))
         .collect();
-    let best =
-        (0..evaluations.len()).max_by(|&a, &b| score(&evaluations[a]).total_cmp(&score(&evaluations[b])));
+    // Of equals the first, as `RefineRequest::best` has it.
+    let best = (0..evaluations.len())
+        .rev()
+        .max_by(|&a, &b| score(&evaluations[a]).total_cmp(&score(&evaluations[b])));
     let name = PredictorName::from("self");
     let failed = best.into_iter().flat_map(|best| &evaluations[best].rows);
     let failures = failed.filter_map(|row| FailedCase::of(&rows[row.row], row, &name)).collect();
