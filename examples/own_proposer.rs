@@ -5,7 +5,7 @@
 //! teams that were mixed up most. Either goes into `MiproV2::builder().proposer(..)`; here they are called by hand, so that
 //! every step can be seen.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
+#![expect(clippy::print_stdout, reason = "a command-line program")]
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -23,7 +23,7 @@ use teleprompt::propose::{
     ProposedInstruction, Proposer, RefineRequest, Refinement, ScoredInstruction, TipTable, Tried,
 };
 use teleprompt::{Evaluation, PredictorName, PredictorParams};
-use teleprompt_examples::ModelArgs;
+use teleprompt_examples::{ModelArgs, exit};
 
 /// Name the team that answers the message.
 #[derive(Signature)]
@@ -130,13 +130,7 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(run(Args::parse()).await)
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn StdError>> {

@@ -18,7 +18,7 @@ use teleprompt::data::jsonl;
 use teleprompt::prelude::*;
 use teleprompt::propose::GroundedProposer;
 use teleprompt::{AdaptiveSearch, PairedDifference, Progress, Report, Strategy};
-use teleprompt_examples::ModelArgs;
+use teleprompt_examples::{ModelArgs, exit};
 
 /// Say which kind of answer the question wants.
 #[derive(Signature)]
@@ -126,13 +126,7 @@ fn parse_auto(text: &str) -> Result<Auto, String> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(run(Args::parse()).await)
 }
 
 async fn run(mut args: Args) -> Result<(), Box<dyn StdError>> {

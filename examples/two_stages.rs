@@ -4,7 +4,7 @@
 //! first one has no labels of its own, its demos come from runs whose route was right. The run keeps a checkpoint: end it with
 //! Ctrl-C or kill it, start it again, and it goes on where it was. It never makes more calls than `--max-calls`.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
+#![expect(clippy::print_stdout, reason = "a command-line program")]
 
 use std::error::Error as StdError;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use clap::Parser;
 use teleprompt::data::jsonl;
 use teleprompt::prelude::*;
 use teleprompt::{Caps, Progress};
-use teleprompt_examples::ModelArgs;
+use teleprompt_examples::{ModelArgs, exit};
 
 /// Say in a few plain words what the customer wants.
 #[derive(Signature)]
@@ -95,13 +95,7 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(run(Args::parse()).await)
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn StdError>> {

@@ -29,6 +29,7 @@
 mod check;
 pub mod csv;
 mod error;
+mod file;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod jsonl;

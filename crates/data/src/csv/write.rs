@@ -1,13 +1,13 @@
 //! Writing rows: the inverse of [`super::load`], for rows of texts.
 
 use std::borrow::Borrow;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use teleprompt_core::{Fields, Value};
 
 use crate::error::DataError;
+use crate::file;
 
 /// Writes rows to a file under a header of the first row's fields; a file of this name is replaced.
 ///
@@ -19,13 +19,7 @@ pub fn save<F: Borrow<Fields>>(
     path: impl AsRef<Path>,
     rows: impl IntoIterator<Item = F>,
 ) -> Result<(), DataError> {
-    let path = path.as_ref();
-    let write_all = || {
-        let mut file = BufWriter::new(File::create(path)?);
-        write(&mut file, rows)?;
-        file.flush()
-    };
-    write_all().map_err(|source| DataError::Write { path: path.to_owned(), source })
+    file::write(path.as_ref(), |file| write(file, rows))
 }
 
 /// As [`save`], to a writer.

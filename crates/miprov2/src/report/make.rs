@@ -46,11 +46,7 @@ pub(crate) fn make(
     let stages = run.counts();
     let mut calls: BTreeMap<CallRole, CallCounts> = BTreeMap::new();
     for (role, counts) in stages.values().flatten() {
-        let sum = calls.entry(*role).or_default();
-        sum.requests += counts.requests;
-        sum.cached += counts.cached;
-        sum.failed += counts.failed;
-        sum.usage += counts.usage;
+        *calls.entry(*role).or_default() += *counts;
     }
     let mut warnings: Vec<String> = demos.warnings.into_iter().chain(proposals.warnings).collect();
     warnings.extend(warnings::of(&found, run.val.len()).into_iter().map(|warning| run.warn(warning)));
