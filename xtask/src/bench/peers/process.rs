@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Entry, FOLDER};
+use super::FOLDER;
 use crate::error::Error;
 use crate::workspace::Workspace;
 
@@ -35,12 +35,12 @@ impl Peer {
         Self { name: name.to_owned(), state: State::Missing(reason) }
     }
 
-    /// Starts the peer's driver and asks for its version.
-    pub(super) fn start(workspace: &Workspace, entry: &Entry, python: &Path) -> Self {
-        let mut words = entry.driver.iter();
+    /// Starts the peer's driver, a file of the folder with arguments, and asks for its version.
+    pub(super) fn start(workspace: &Workspace, name: &str, driver: &[String], python: &Path) -> Self {
+        let mut words = driver.iter();
         let file = words.next().map(String::as_str).unwrap_or_default();
         let mut command = Command::new(python);
-        Self::program(&entry.name, command.arg(workspace.path(FOLDER).join(file)).args(words))
+        Self::program(name, command.arg(workspace.path(FOLDER).join(file)).args(words))
     }
 
     /// Starts any program that speaks a driver's protocol and asks for its version.

@@ -25,7 +25,7 @@ use self::judge::{Contender, Make, Verdict, judge};
 use self::recorded::Recorded;
 use self::simulated::{Cell, Kind, Simulated};
 use super::Options;
-use super::family::{Case, Family, Measured};
+use super::family::{Case, Family, Keep, Measured};
 use super::peers::Peer;
 use crate::error::Error;
 use crate::landscape::Role;
@@ -61,6 +61,10 @@ impl Family for Search {
         100
     }
 
+    fn quick_seeds(&self) -> u32 {
+        10
+    }
+
     fn cases(&self, _: bool, _: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error> {
         Ok(Vec::new())
     }
@@ -70,8 +74,9 @@ impl Family for Search {
         workspace: &Workspace,
         options: &Options,
         peers: &mut [Peer],
+        _: &mut Keep<'_>,
     ) -> Result<Option<Measured>, Error> {
-        let seeds = options.seeds.unwrap_or(if options.quick { 10 } else { self.seeds() });
+        let seeds = self.seeds_of(options);
         let contenders = contenders(options.ablate, peers);
         let landscapes = recorded::all(workspace)?;
         let mut judged = Vec::new();

@@ -230,7 +230,6 @@ impl Show<'_> {
                             high: Some(ratio.high),
                             seeds: judged.iter().map(|judged| judged.verdicts[index].len()).sum(),
                             versions: self.versions(contender),
-                            failure: None,
                         });
                     }
                 }

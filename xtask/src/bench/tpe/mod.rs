@@ -1,16 +1,20 @@
 //! The family `tpe`: our optimizer alone, against its own random sampler and against Optuna and its Rust port.
 //!
-//! Times are in [`speed`], search efficiency in [`regret`] on the catalogue of [`problems`].
+//! Times are in [`speed`], search efficiency in [`regret`] on the catalogue of [`problems`], trial by trial in [`curves`].
 
+mod curves;
 mod problems;
 mod regret;
 mod space;
 mod speed;
 
+use super::Options;
 use super::family::{Case, Family};
 use super::peers::Peer;
+use super::plot::Plot;
 use super::record::Comparison;
 use crate::error::Error;
+use crate::workspace::Workspace;
 
 /// The baseline from our own crate.
 const RANDOM: &str = "random";
@@ -47,6 +51,10 @@ impl Family for Tpe {
 
     fn summary(&self, comparisons: &[Comparison]) -> Vec<Comparison> {
         regret::summary(comparisons)
+    }
+
+    fn plots(&self, _: &Workspace, options: &Options, peers: &mut [Peer]) -> Result<Vec<Plot>, Error> {
+        curves::plots(options, peers)
     }
 }
 
