@@ -20,10 +20,12 @@ mod simulated;
 mod summary;
 mod terrain;
 mod timing;
+mod track;
 
-use self::judge::{Contender, Make, Verdict, judge};
+use self::judge::{Contender, Judgement, Make, Verdict, judge};
 use self::recorded::Recorded;
 use self::simulated::{Cell, Kind, Simulated};
+use self::track::Curve;
 use super::Options;
 use super::family::{Case, Family, Keep, Measured};
 use super::peers::Peer;
@@ -54,6 +56,23 @@ pub(crate) struct Judged {
     pub(crate) group: Group,
     /// By contender, then by seed.
     pub(crate) verdicts: Vec<Vec<Verdict>>,
+    /// The mean true score of every contender's answer while it searches, by contender; of recorded landscapes.
+    pub(crate) curves: Vec<Curve>,
+}
+
+/// Points of a curve.
+const CURVE: usize = 101;
+
+impl Group {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Simulated => "simulated",
+            Self::Public => "public",
+            Self::HeldOut => "held out",
+            Self::Flat => "flat",
+            Self::DefaultBest => "default best",
+        }
+    }
 }
 
 impl Family for Search {
@@ -81,9 +100,18 @@ impl Family for Search {
         let landscapes = recorded::all(workspace)?;
         let mut judged = Vec::new();
         let mut note = |name: String, group: Group, make: &Make<'_>| -> Result<(), Error> {
-            eprintln!("search: {name}, {seeds} seeds");
-            let verdicts = judge(make, &contenders, peers, seeds)?;
-            judged.push(Judged { name, group, verdicts });
+            // `--cases public` is all public landscapes, `--cases flat` all flat ones.
+            let title = format!("{}: {name}", group.name());
+            if !options.cases.is_empty() && !options.cases.iter().any(|text| title.contains(text)) {
+                return Ok(());
+            }
+            eprintln!("search: {title}, {seeds} seeds");
+            let track = !options.ablate && matches!(group, Group::Public | Group::HeldOut);
+            let Judgement { verdicts, tracks } = judge(make, &contenders, peers, seeds, track)?;
+            let names = contenders.iter().map(|contender| show::name(contender, peers));
+            let curves = names.zip(&tracks).filter(|_| track);
+            let curves = curves.map(|(name, tracks)| track::curve(name, tracks, CURVE)).collect();
+            judged.push(Judged { name, group, verdicts, curves });
             Ok(())
         };
         for landscape in &landscapes {

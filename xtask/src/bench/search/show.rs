@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::judge::{Contender, Verdict};
 use super::summary::{Estimate, half_width, harm_rate, mean, ratio};
 use super::timing::Timing;
+use super::track::Curve;
 use super::{Group, Judged};
 use crate::bench::family::{Better, Measured};
 use crate::bench::peers::Peer;
@@ -28,6 +29,7 @@ pub(crate) fn measured(
 ) -> Measured {
     let show = Show { judged, contenders, peers };
     let mut tables = show.regrets();
+    tables += &show.answers();
     tables += &show.harms();
     tables += &show.totals();
     let Timing { decisions, mean, worst } = timing;
@@ -39,6 +41,19 @@ pub(crate) fn measured(
     Measured { comparisons: show.comparisons(), tables }
 }
 
+/// What a contender is called in tables.
+pub(crate) fn name(contender: &Contender, peers: &[Peer]) -> String {
+    let part = |part: f64| if part < 1.0 { " 1/2" } else { "" };
+    match contender {
+        Contender::Peer(index) => peers[*index].name().to_owned(),
+        Contender::Tpe => "our TPE".to_owned(),
+        Contender::Random => "random".to_owned(),
+        Contender::Halving(share) => format!("halving{}", part(*share)),
+        Contender::Adaptive(share, None) => format!("ours{}", part(*share)),
+        Contender::Adaptive(share, Some(change)) => format!("{change}{}", part(*share)),
+    }
+}
+
 struct Show<'a> {
     judged: &'a [Judged],
     contenders: &'a [Contender],
@@ -47,15 +62,7 @@ struct Show<'a> {
 
 impl Show<'_> {
     fn name(&self, contender: &Contender) -> String {
-        let part = |part: f64| if part < 1.0 { " 1/2" } else { "" };
-        match contender {
-            Contender::Peer(index) => self.peers[*index].name().to_owned(),
-            Contender::Tpe => "our TPE".to_owned(),
-            Contender::Random => "random".to_owned(),
-            Contender::Halving(share) => format!("halving{}", part(*share)),
-            Contender::Adaptive(share, None) => format!("ours{}", part(*share)),
-            Contender::Adaptive(share, Some(change)) => format!("{change}{}", part(*share)),
-        }
+        name(contender, self.peers)
     }
 
     fn of(&self, group: Group) -> impl Iterator<Item = &Judged> {
@@ -102,6 +109,32 @@ impl Show<'_> {
                 let cells: Vec<String> = judged.verdicts.iter().map(cell).collect();
                 let _ = writeln!(text, "| {} | {} |", judged.name, cells.join(" | "));
             }
+        }
+        text
+    }
+
+    /// How good the answer is while the search runs, on recorded landscapes.
+    fn answers(&self) -> String {
+        let mut text = String::new();
+        for judged in self.judged.iter().filter(|judged| !judged.curves.is_empty()) {
+            if text.is_empty() {
+                let names: Vec<&str> = judged.curves.iter().map(|curve| curve.name.as_str()).collect();
+                let _ = write!(
+                    text,
+                    "\nMean true score, in percent, of what would be returned after a quarter, half, three quarters and all of \
+                     the runs of {}:\n\n| landscape | {} |\n|---|{}\n",
+                    names[0],
+                    names.join(" | "),
+                    "---|".repeat(names.len())
+                );
+            }
+            let all = mean(&judged.verdicts[0], |v| v.cost);
+            let cell = |curve: &Curve| {
+                let at = |quarter: f64| format!("{:.1}", 100.0 * curve.at((all * quarter / 4.0) as usize));
+                [1.0, 2.0, 3.0, 4.0].map(at).join(" ")
+            };
+            let cells: Vec<String> = judged.curves.iter().map(cell).collect();
+            let _ = writeln!(text, "| {} | {} |", judged.name, cells.join(" | "));
         }
         text
     }
@@ -199,16 +232,9 @@ impl Show<'_> {
                 let mut cells: Vec<(String, Vec<&Judged>)> = Vec::new();
                 for &group in groups {
                     let of_group: Vec<&Judged> = self.of(group).collect();
-                    let name = match group {
-                        Group::Simulated => "simulated",
-                        Group::Public => "public",
-                        Group::HeldOut => "held out",
-                        Group::Flat => "flat",
-                        Group::DefaultBest => "default best",
-                    };
                     cells.extend(of_group.iter().map(|judged| (judged.name.clone(), vec![*judged])));
                     if !of_group.is_empty() {
-                        cells.push((format!("all {name}"), of_group));
+                        cells.push((format!("all {}", group.name()), of_group));
                     }
                 }
                 for (name, judged) in cells {

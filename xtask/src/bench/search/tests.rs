@@ -55,11 +55,18 @@ fn a_pair_is_paid_for_once() {
 fn nobody_spends_more_than_the_reference() {
     let contenders = contenders(false, &[]);
     let make = |seed| -> Box<dyn Terrain> { Box::new(small(Kind::Ordinary, seed)) };
-    let verdicts = judge(&make, &contenders, &mut [], 3).unwrap();
+    let Judgement { verdicts, tracks } = judge(&make, &contenders, &mut [], 3, true).unwrap();
     for (contender, verdicts) in contenders.iter().zip(&verdicts) {
         for verdict in verdicts {
             assert!(verdict.regret >= 0.0 && verdict.harm >= 0.0, "{contender:?}");
         }
+    }
+    // A track begins with the default and ends with what was returned.
+    for (at, verdict) in verdicts.iter().flatten().enumerate() {
+        let (track, terrain) = (&tracks[at / 3][at % 3], small(Kind::Ordinary, 500_001 + at as u64 % 3));
+        assert!((track.at(0) - terrain.truth(&terrain.default())).abs() < 1e-12);
+        let regret = (terrain.best() - track.at(usize::MAX)) / (terrain.best() - terrain.chance());
+        assert!((regret - verdict.regret).abs() < 1e-9, "{regret} {verdict:?}");
     }
     for (at, contender) in contenders.iter().enumerate() {
         if let Contender::Halving(share) | Contender::Adaptive(share, _) = contender {
@@ -78,7 +85,7 @@ fn what_was_not_recorded_is_never_returned() {
         "gold": [0, 1, 0, 1, 0, 1], "candidates": [[1, 2], [0, 0], [1, 0]], "scores": ["111111", "000000", "010101"]}"#;
     let landscape = Landscape::from_json(text).unwrap();
     let make = |seed| -> Box<dyn Terrain + '_> { Box::new(Recorded::new(&landscape, seed)) };
-    let verdicts = judge(&make, &contenders(false, &[]), &mut [], 4).unwrap();
+    let verdicts = judge(&make, &contenders(false, &[]), &mut [], 4, false).unwrap().verdicts;
     for verdict in verdicts.iter().flatten() {
         assert!([0.0, 1.0, 2.0].map(|r: f64| (verdict.regret - r).abs()).iter().any(|d| *d < 1.01));
         assert!(verdict.cost <= 12.0, "{verdict:?}");
