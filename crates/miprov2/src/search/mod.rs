@@ -8,6 +8,7 @@ pub mod adaptive;
 pub(crate) mod reference;
 mod schedule;
 mod scoreboard;
+pub(crate) mod standing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
