@@ -53,7 +53,8 @@ pub(crate) async fn search(
     search.advance();
     let ended = search.all(rows).await;
     let choices = search.winner();
-    let (row_cost, warnings) = (search.row_cost(), std::mem::take(&mut search.board.warnings));
+    let row_cost = search.row_cost(space.prompt_tokens(&choices));
+    let (row_cost, warnings) = (row_cost, std::mem::take(&mut search.board.warnings));
     Ok(Found { choices, ended, trials: search.board.into_trials(), warnings, row_cost, posterior: None })
 }
 
@@ -186,7 +187,9 @@ impl<'a> Search<'a> {
             }
         }
         // What has ended out of turn before the run was stopped is paid for, and tells something.
-        let rest = std::mem::take(&mut self.results);
+        // Under a cap it depends on timing what that is.
+        let capped = self.run.shared.purse.counts();
+        let rest = std::mem::take(&mut self.results).into_iter().filter(|_| !capped);
         for (position, result) in rest {
             if let Ok(rows) = result {
                 self.record(position, rows, false);
@@ -288,33 +291,39 @@ impl<'a> Search<'a> {
         if !purse.counts() {
             return true;
         }
-        let used = purse.used_by(0..=part::SEARCH + self.recorded as u64 - 1);
+        let before = 0..=part::SEARCH + self.recorded as u64 - 1;
+        let used = purse.used_by(before.clone()).plus(purse.room(before).with_margin(COST_MARGIN));
         let all = self.run.val.len();
-        let ahead: usize = (self.recorded..=position)
-            .map(|at| match (self.units.get(&at), self.slots.get(at)) {
-                (Some(unit), _) => self.board.missing(&unit.choices, &unit.rows),
-                (None, Some(Slot::Trial(_))) => self.run.config.minibatch(all).unwrap_or(all),
-                (None, _) => all,
-            })
-            .sum();
-        let needed = self.row_cost().scaled(ahead as f64);
+        let ahead = (self.recorded..=position).map(|at| match (self.units.get(&at), self.slots.get(at)) {
+            (Some(unit), _) => {
+                (self.board.missing(&unit.choices, &unit.rows), self.space.prompt_tokens(&unit.choices))
+            }
+            (None, Some(Slot::Trial(_))) => {
+                (self.run.config.minibatch(all).unwrap_or(all), self.space.most_prompt_tokens())
+            }
+            (None, _) => (all, self.space.most_prompt_tokens()),
+        });
+        let needed = ahead.map(|(rows, tokens)| self.row_cost(tokens).scaled(rows as f64));
+        let needed = needed.fold(Spent::default(), Spent::plus);
         let Some(cap) = purse.refusal(used.plus(needed)) else { return true };
         if self.recorded == position {
-            self.stop(
-                position,
-                Ended::Stopped { reason: format!("{cap} leaves no room for the next evaluation") },
-            );
+            let reason = format!("{cap} leaves no room for the next evaluation");
+            self.run.cap(&reason);
+            self.stop(position, Ended::Stopped { reason });
         }
         false
     }
 
-    /// The most that a row has used in any evaluation so far, on average over its rows.
-    fn row_cost(&self) -> Spent {
-        let purse = &self.run.shared.purse;
+    /// The most that a row is expected to use under a candidate of so many prompt tokens: what a row has used in any evaluation
+    /// so far, on average over its rows, and the tokens that this candidate's prompt has more.
+    fn row_cost(&self, tokens: usize) -> Spent {
+        let run = self.run;
         let mut cost = Spent::default();
         for (at, unit) in self.units.range(..self.recorded) {
             let part = part::SEARCH + *at as u64;
-            cost = cost.max(purse.used_by(part..=part).scaled(1.0 / unit.rows.len().max(1) as f64));
+            let used = run.shared.purse.used_by(part..=part).scaled(1.0 / unit.rows.len().max(1) as f64);
+            let more = tokens.saturating_sub(self.space.prompt_tokens(&unit.choices)) as u64;
+            cost = cost.max(used.plus(run.shared.purse.prompt_cost(run.config.task_lm.model(), more)));
         }
         cost.with_margin(COST_MARGIN)
     }

@@ -126,6 +126,8 @@ mod tests {
         assert_eq!(certain::<&str>(&[], &[], |_| false), None);
     }
 
+    type Scores = Vec<(u8, Vec<f64>)>;
+
     /// A trial's rows: each a score in tenths, or a failure without one.
     fn trials() -> impl Strategy<Value = Vec<(u8, Vec<Option<u8>>, usize)>> {
         let row = prop_oneof![4 => (0_u8..=10).prop_map(Some), 1 => Just(None)];
@@ -143,10 +145,10 @@ mod tests {
                 let scored: Vec<f64> = rows.iter().flatten().map(|tenths| f64::from(*tenths) / 10.0).collect();
                 (2 * scored.len() >= rows.len()).then(|| mean(&scored))
             };
-            let (mut early, mut late): (Vec<(u8, Vec<f64>)>, Vec<(u8, Vec<f64>)>) = Default::default();
+            let (mut early, mut late): (Scores, Scores) = Default::default();
             let mut running = Vec::new();
             for (key, rows, ended) in &trials {
-                let add = |list: &mut Vec<(u8, Vec<f64>)>, score: f64| match list.iter_mut().find(|(k, _)| k == key) {
+                let add = |list: &mut Scores, score: f64| match list.iter_mut().find(|(k, _)| k == key) {
                     Some((_, scores)) => scores.push(score),
                     None => list.push((*key, vec![score])),
                 };
