@@ -25,6 +25,8 @@ mod error;
 mod fixed;
 mod grounded;
 mod grounding;
+mod label_words;
+mod language;
 mod leak;
 mod pool;
 mod program_description;

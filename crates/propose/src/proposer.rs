@@ -420,7 +420,7 @@ pub enum InstructionOrigin {
     },
     /// Made from the original by a fixed rule, without an LM.
     Edited {
-        /// Which rules, joined by `+`: `label_list`, `output_format`, `field_descriptions`.
+        /// Which rules, joined by `+`: `label_list`, `label_words`, `output_format`, `field_descriptions`.
         edit: String,
     },
     /// Given by the user.
@@ -490,7 +490,7 @@ pub enum RejectReason {
         /// The first words quoted.
         words: String,
     },
-    /// It is written in another script than the current instruction.
+    /// It is written in a language, or a script, that neither the current instruction nor the inputs of the data use.
     Language,
     /// It says the same thing again and again.
     Repetitive,
@@ -515,7 +515,7 @@ impl fmt::Display for RejectReason {
             Self::Placeholder { text } => write!(f, "holds the placeholder `{text}`"),
             Self::TooLong { chars, limit } => write!(f, "has {chars} characters, {limit} are allowed"),
             Self::Leak { words } => write!(f, "quotes the data: \"{words}\""),
-            Self::Language => f.write_str("is written in another script than the current instruction"),
+            Self::Language => f.write_str("is in another language than the current instruction and the data"),
             Self::Repetitive => f.write_str("repeats itself"),
             Self::Answer => f.write_str("is an answer, not an instruction"),
         }

@@ -175,7 +175,13 @@ fn measure(
 #[cfg(feature = "models")]
 fn measure_proposals(workspace: &Workspace, options: &Options) -> Result<(String, Vec<Comparison>), Error> {
     let (quick, seeds) = (options.quick, options.seeds);
-    let wanted = propose::Wanted { quick, seeds, data: options.data.clone(), lm: options.lm.clone() };
+    let wanted = propose::Wanted {
+        quick,
+        seeds,
+        cases: options.cases.clone(),
+        data: options.data.clone(),
+        lm: options.lm.clone(),
+    };
     let measured = propose::run(workspace, &wanted)?;
     Ok((measured.text, measured.comparisons))
 }

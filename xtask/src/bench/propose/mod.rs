@@ -8,7 +8,8 @@
 //! paired difference of the same test rows with a 95 % interval (Student's t over rows, each row's scores averaged over the
 //! seeds), so the intervals are of the rows' sampling; between seeds the proposals differ.
 //!
-//! Answers of the model are kept in `target/bench/propose`: a run that was ended goes on where it was.
+//! Answers of the model are kept in `target/bench/propose`: a run that was ended goes on where it was. Every instruction with
+//! its score, and every rejected one with the reason, is in `proposals.jsonl` beside them.
 
 mod measure;
 mod show;
@@ -36,6 +37,8 @@ const MODEL: &str = "local/smollm2-135m";
 pub(crate) struct Wanted {
     pub(crate) quick: bool,
     pub(crate) seeds: Option<u32>,
+    /// Only the variants whose name has one of these texts; all of them without any.
+    pub(crate) cases: Vec<String>,
     /// A further task; its format is in [`task`].
     pub(crate) data: Option<PathBuf>,
     /// The model, as [`from_spec`] reads it.
@@ -67,11 +70,17 @@ pub(crate) fn run(workspace: &Workspace, wanted: &Wanted) -> Result<Measured, Er
         let scale = if wanted.quick { Scale::quick() } else { Scale::full() };
         let scale = Scale { seeds: wanted.seeds.unwrap_or(scale.seeds), ..scale };
         let variants = if wanted.quick { Variant::quick() } else { Variant::all() };
+        let is_wanted = |variant: &Variant| {
+            wanted.cases.is_empty() || wanted.cases.iter().any(|text| variant.name().contains(text))
+        };
+        let variants: Vec<Variant> = variants.into_iter().filter(is_wanted).collect();
         let folders = [workspace.path(SAMPLE)].into_iter().chain(wanted.data.clone());
+        let log = folder.join("proposals.jsonl");
+        let mut log = std::fs::File::create(&log).map_err(Error::file("make", log))?;
         let mut outcomes = Vec::new();
         for folder in folders {
             let task = Task::load(&folder)?;
-            outcomes.push(measure::task(&lm, task, &scale, &variants).await?);
+            outcomes.push(measure::task(&lm, task, &scale, &variants, &mut log).await?);
         }
         Ok(Measured {
             text: show::markdown(spec, &scale, &outcomes),
