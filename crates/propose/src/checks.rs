@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use teleprompt_core::SignatureSpec;
 
 use crate::language::Writing;
-use crate::proposer::RejectReason;
+use crate::rejection::RejectReason;
 use crate::render::{labels, words};
 
 /// Consecutive words that are compared to find repetitions of the prompt.

@@ -9,7 +9,7 @@ use crate::error::{ConfigError, ConfigProblem};
 use crate::grounded::GroundedProposer;
 use crate::grounding::{FixedText, Ground, Grounding, Heading, STANDARD, standard};
 use crate::prompts;
-use crate::proposer::ProposalRequest;
+use crate::request::ProposalRequest;
 use crate::tips::TipLibrary;
 
 /// Checked settings: every count is at least 1.

@@ -13,11 +13,11 @@ use crate::edits::edits;
 use crate::grounding::{Ground, Grounding, Place};
 use crate::language::Writing;
 use crate::prompts::{Piece, Shown, propose_instruction};
-use crate::proposer::{
-    InstructionOrigin, Prepared, ProposalRequest, ProposedInstruction, RejectReason, current,
-};
+use crate::proposals::{InstructionOrigin, Prepared, ProposedInstruction, current};
 use crate::refine::{FailedCase, RefineRequest, ScoredInstruction};
+use crate::rejection::RejectReason;
 use crate::render::{self, CHARS_PER_TOKEN};
+use crate::request::ProposalRequest;
 use crate::statistics::Known;
 use crate::tips::{Tip, TipDraw};
 
