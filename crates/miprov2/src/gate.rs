@@ -126,8 +126,8 @@ impl Shared {
         outage: Outage,
         observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
-        for (key, paid) in &known.paid {
-            purse.add_known(*key, *paid);
+        for (key, (paid, most)) in &known.paid {
+            purse.add_known(*key, *paid, *most);
         }
         known.lost.values().flatten().for_each(|most| purse.add_lost(*most));
         Self {
@@ -145,9 +145,12 @@ impl Shared {
         }
     }
 
-    /// No further call begins; each gets this error. The first reason stands.
-    pub(crate) fn halt(&self, error: LmError) {
-        self.halted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    /// No further call begins; each gets this error. The first reason stands; gives whether this is it.
+    pub(crate) fn halt(&self, error: LmError) -> bool {
+        let mut halted = self.halted.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = halted.is_none();
+        halted.get_or_insert(error);
+        first
     }
 
     fn emit(&self, event: &Event) {
@@ -297,11 +300,11 @@ impl Gate {
         }
         let reserved = match shared.purse.reserve(model, request).await {
             Ok(reserved) => reserved,
-            Err(cap) => {
-                let reason = format!("{cap} is reached");
-                shared.emit(&Event::CapReached { reason: reason.clone() });
-                let refusal = LmError::new(model.clone(), LmErrorKind::Stopped, reason);
-                shared.halt(refusal.clone());
+            Err(reason) => {
+                let refusal = LmError::new(model.clone(), LmErrorKind::Stopped, reason.clone());
+                if shared.halt(refusal.clone()) {
+                    shared.emit(&Event::CapReached { reason });
+                }
                 return Err(refusal);
             }
         };

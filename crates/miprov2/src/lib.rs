@@ -27,6 +27,7 @@ mod gate;
 mod limit;
 mod observe;
 mod once;
+mod opening;
 mod optimizer;
 mod plan;
 mod report;

@@ -8,7 +8,7 @@
 //!
 //! Parts overlap under one limit. The lower number goes first where calls wait, for the later parts wait for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +48,7 @@ pub(crate) struct Run<'a> {
     pub(crate) rows: Limit,
     pub(crate) shared: Arc<Shared>,
     meters: BTreeMap<Stage, Arc<Meter>>,
+    left_out: Mutex<BTreeSet<Stage>>,
     /// When stages began and ended, since the start.
     times: Mutex<BTreeMap<Stage, (Duration, Duration)>>,
     /// What an earlier process of the run found, to be compared with.
@@ -93,6 +94,7 @@ impl<'a> Run<'a> {
             rows: Limit::new(config.concurrency),
             meters: STAGES.into_iter().map(|stage| (stage, Arc::new(Meter::new()))).collect(),
             times: Mutex::default(),
+            left_out: Mutex::default(),
             found: Found::default(),
             config,
             program,
@@ -133,7 +135,9 @@ impl<'a> Run<'a> {
 
     /// What was asked, by stage and role.
     pub(crate) fn counts(&self) -> BTreeMap<Stage, BTreeMap<CallRole, CallCounts>> {
-        let counts = self.meters.iter().map(|(stage, meter)| (*stage, meter.counts()));
+        let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = self.meters.iter().filter(|(stage, _)| !left_out.contains(stage));
+        let counts = counted.map(|(stage, meter)| (*stage, meter.counts()));
         counts.filter(|(_, counts)| !counts.is_empty()).collect()
     }
 
@@ -142,10 +146,22 @@ impl<'a> Run<'a> {
         self.program.predictors().into_iter().filter(|named| !named.frozen)
     }
 
-    /// No further call of the run begins.
-    pub(crate) fn halt(&self, reason: &str) {
+    /// No further call of the run begins; the first reason stands. Gives whether this is it.
+    pub(crate) fn halt(&self, reason: &str) -> bool {
         let model = self.config.task_lm.model().clone();
-        self.shared.halt(LmError::new(model, LmErrorKind::Stopped, reason));
+        self.shared.halt(LmError::new(model, LmErrorKind::Stopped, reason))
+    }
+
+    /// A cap ends the run for this reason.
+    pub(crate) fn cap(&self, reason: &str) {
+        if self.halt(reason) {
+            self.emit(&Event::CapReached { reason: reason.to_owned() });
+        }
+    }
+
+    /// Leaves a stage that a cap cut out of the counts by stage: how far it came depends on timing.
+    pub(crate) fn leave_out(&self, stage: Stage) {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).insert(stage);
     }
 
     pub(crate) fn emit(&self, event: &Event) {

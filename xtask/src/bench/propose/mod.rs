@@ -8,7 +8,8 @@
 //! paired difference of the same test rows with a 95 % interval (Student's t over rows, each row's scores averaged over the
 //! seeds), so the intervals are of the rows' sampling; between seeds the proposals differ.
 //!
-//! Answers of the model are kept in `target/bench/propose`: a run that was ended goes on where it was.
+//! Answers of the model are kept in `target/bench/propose`: a run that was ended goes on where it was. Every instruction with
+//! its score, and every rejected one with the reason, is in `proposals.jsonl` beside them.
 
 mod measure;
 mod show;
@@ -73,10 +74,16 @@ fn run(workspace: &Workspace, wanted: &Options, keep: &mut Keep<'_>) -> Result<M
         let scale = if wanted.quick { Scale::quick() } else { Scale::full() };
         let scale = Scale { seeds: wanted.seeds.unwrap_or(scale.seeds), ..scale };
         let variants = if wanted.quick { Variant::quick() } else { Variant::all() };
+        let is_wanted = |variant: &Variant| {
+            wanted.cases.is_empty() || wanted.cases.iter().any(|text| variant.name().contains(text))
+        };
+        let variants: Vec<Variant> = variants.into_iter().filter(is_wanted).collect();
         let folders = [workspace.path(SAMPLE)].into_iter().chain(wanted.data.clone());
+        let log = folder.join("proposals.jsonl");
+        let mut log = std::fs::File::create(&log).map_err(Error::file("make", log))?;
         let (mut outcomes, mut comparisons) = (Vec::new(), Vec::new());
         for folder in folders {
-            let outcome = measure::task(&lm, Task::load(&folder)?, &scale, &variants).await?;
+            let outcome = measure::task(&lm, Task::load(&folder)?, &scale, &variants, &mut log).await?;
             comparisons.extend(show::comparisons(spec, &outcome));
             keep(&comparisons)?;
             outcomes.push(outcome);
