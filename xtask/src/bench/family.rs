@@ -79,6 +79,9 @@ pub(crate) struct Measured {
 /// Takes the figures that a family has so far, all of them each time, and writes them.
 pub(crate) type Keep<'a> = dyn FnMut(&[Comparison]) -> Result<(), Error> + 'a;
 
+/// Takes a plot and writes it.
+pub(crate) type Draw<'a> = dyn FnMut(Plot) -> Result<(), Error> + 'a;
+
 /// Cases that belong together: one argument of the command, one table.
 pub(crate) trait Family {
     /// How many seeds are measured unless the command says otherwise.
@@ -120,14 +123,15 @@ pub(crate) trait Family {
         Ok(None)
     }
 
-    /// Plots, made when they are wanted, after the figures.
+    /// Gives plots to `draw`, one after another, and their number; called when they are wanted, after the figures.
     fn plots(
         &self,
         _workspace: &Workspace,
         _options: &Options,
         _peers: &mut [Peer],
-    ) -> Result<Vec<Plot>, Error> {
-        Ok(Vec::new())
+        _draw: &mut Draw<'_>,
+    ) -> Result<usize, Error> {
+        Ok(0)
     }
 }
 

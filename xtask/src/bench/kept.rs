@@ -95,12 +95,12 @@ impl Kept {
         &mut self,
         family: &str,
         figures: Vec<Comparison>,
-        block: &str,
+        block: Option<&str>,
     ) -> Result<(), Error> {
         self.current.clear();
         self.done.extend(figures);
         self.write_json()?;
-        let Some(path) = &self.document else { return Ok(()) };
+        let (Some(path), Some(block)) = (&self.document, block) else { return Ok(()) };
         // Read again: it may have been edited meanwhile.
         let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
         let text = docs::replace(&text, family, block)
@@ -108,14 +108,10 @@ impl Kept {
         write(path, &text)
     }
 
-    /// Writes plots.
-    pub(crate) fn plot(&self, plots: &[Plot]) -> Result<(), Error> {
-        for folder in &self.plots {
-            for plot in plots {
-                write(&folder.join(format!("{}.svg", plot.name)), &plot.svg())?;
-            }
-        }
-        Ok(())
+    /// Writes a plot.
+    pub(crate) fn plot(&self, plot: &Plot) -> Result<(), Error> {
+        let text = plot.svg();
+        self.plots.iter().try_for_each(|folder| write(&folder.join(format!("{}.svg", plot.name)), &text))
     }
 
     /// The figures that break the form of the file, each with what is wrong.
@@ -192,7 +188,7 @@ mod tests {
         kept.keep(&[sample()]).unwrap();
         kept.keep(&[sample(), missing()]).unwrap();
         assert_eq!(written(&options), [sample(), missing()]);
-        kept.finish("tpe", vec![sample()], "").unwrap();
+        kept.finish("tpe", vec![sample()], None).unwrap();
         kept.keep(&[missing()]).unwrap();
         assert_eq!(written(&options), [sample(), missing()]);
         end(&options);
@@ -211,7 +207,7 @@ mod tests {
         assert_eq!(kept.known("regret", &names(&["optuna"]), 20), None);
         // What is measured again takes the place of what was.
         let again = Comparison { ours: Some(1.0), ..sample() };
-        kept.finish("tpe", vec![again.clone()], "").unwrap();
+        kept.finish("tpe", vec![again.clone()], None).unwrap();
         assert_eq!(written(&options), [again]);
         end(&options);
     }

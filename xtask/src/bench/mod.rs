@@ -79,7 +79,7 @@ pub(crate) struct Options {
     /// Less work: ends within five minutes on two cores.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Only the figures whose name has this text; may be given several times.
+    /// Only the figures whose name, and the plots whose title has this text; may be given several times.
     #[arg(long, value_name = "TEXT")]
     pub(crate) cases: Vec<String>,
     /// How many seeds; each family has its own number otherwise.
@@ -110,6 +110,13 @@ pub(crate) struct Options {
     /// For propose: the model, such as `http://localhost:8080/v1#NAME`; the embedded one otherwise.
     #[arg(long, value_name = "SPEC")]
     pub(crate) lm: Option<String>,
+}
+
+impl Options {
+    /// Whether a figure with this name, or a plot with this title, is to be made.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.cases.is_empty() || self.cases.iter().any(|text| name.contains(text))
+    }
 }
 
 /// The exit code for a family that does not exist yet.
@@ -175,7 +182,7 @@ fn check_peers(peers: &Peers, chosen: &[&Entry], options: &Options) -> Result<()
     }
 }
 
-/// Measures a family, shows it and writes what is wanted of it; gives the number of figures.
+/// Measures a family, shows it and writes what is wanted of it; gives the number of figures and plots.
 fn measure(
     workspace: &Workspace,
     entry: &Entry,
@@ -204,12 +211,14 @@ fn measure(
         Some(tables) => table::head(&command, &kept.machine, &comparisons) + "\n" + &tables,
         None => table::markdown(&command, &kept.machine, &comparisons),
     };
-    let figures = comparisons.len();
-    kept.finish(entry.name, comparisons, &block)?;
+    // A table without figures takes no other one's place.
+    let block = (!comparisons.is_empty()).then_some(block);
+    let mut made = comparisons.len();
+    kept.finish(entry.name, comparisons, block.as_deref())?;
     if kept.wants_plots() {
-        kept.plot(&family.plots(workspace, options, &mut started)?)?;
+        made += family.plots(workspace, options, &mut started, &mut |plot| kept.plot(&plot))?;
     }
-    Ok(figures)
+    Ok(made)
 }
 
 /// The figures of all cases that are wanted, and those that sum them up.
@@ -221,11 +230,7 @@ fn measure_cases(
     peers: &mut [Peer],
     kept: &mut Kept,
 ) -> Result<Vec<Comparison>, Error> {
-    let wanted = |case: &&Box<dyn family::Case>| {
-        let name = case.figure().name;
-        options.cases.is_empty() || options.cases.iter().any(|text| name.contains(text))
-    };
-    let cases: Vec<_> = cases.iter().filter(wanted).collect();
+    let cases: Vec<_> = cases.iter().filter(|case| options.wants(&case.figure().name)).collect();
     let mut comparisons = Vec::new();
     for (index, case) in cases.iter().enumerate() {
         let figure = case.figure().name;

@@ -56,6 +56,13 @@ impl Peer {
         &self.name
     }
 
+    /// Ends the peer, which has failed, for good.
+    #[cfg_attr(not(any(feature = "bench", test)), expect(dead_code, reason = "only families give up"))]
+    pub(crate) fn give_up(&mut self, error: &Error) {
+        let reason = format!("{}: {error}", self.version());
+        self.state = State::Missing(reason);
+    }
+
     /// The version, or why there is none.
     pub(crate) fn version(&self) -> String {
         match &self.state {
@@ -160,6 +167,13 @@ mod tests {
         assert_eq!(peer.version(), "not installed: no Python");
         let message = peer.request(&json!({})).unwrap_err().to_string();
         assert!(message.starts_with("optuna: not installed"), "{message}");
+    }
+
+    #[test]
+    fn a_peer_that_is_given_up_says_what_it_failed_with() {
+        let mut peer = Peer::absent("optuna", "5.0.0".into());
+        peer.give_up(&Error::Usage("no answer".into()));
+        assert_eq!(peer.missing(), Some("5.0.0: no answer"));
     }
 
     #[test]

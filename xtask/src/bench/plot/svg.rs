@@ -11,7 +11,7 @@ use super::{Plot, Series};
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 400.0;
 /// The place of the axes within the plot.
-const LEFT: f64 = 70.0;
+const LEFT: f64 = 80.0;
 const RIGHT: f64 = 590.0;
 const TOP: f64 = 62.0;
 const BOTTOM: f64 = 346.0;
@@ -59,8 +59,8 @@ impl Plot {
         let _ = writeln!(out, "<path d=\"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}\" fill=\"none\" stroke=\"#555\"/>");
         let (across, along) = (f64::midpoint(LEFT, RIGHT), f64::midpoint(TOP, BOTTOM));
         text(&mut out, (across, BOTTOM + 42.0), "text-anchor=\"middle\"", &self.x.label);
-        let turned = format!("text-anchor=\"middle\" transform=\"rotate(-90 20 {along})\"");
-        text(&mut out, (20.0, along), &turned, &self.y.label);
+        let turned = format!("text-anchor=\"middle\" transform=\"rotate(-90 22 {along})\"");
+        text(&mut out, (22.0, along), &turned, &self.y.label);
 
         // Later ones first, so that the first, which is ours, lies on top; all bands below all lines.
         let styled: Vec<_> = self.series.iter().zip(STYLES.iter().cycle()).collect();

@@ -42,9 +42,16 @@ impl Ruler {
             }
             Scale::Log { .. } => {
                 let (first, last) = (least.floor() as i32, most.ceil() as i32);
+                // Few decades have numbers between, and end at one of them.
+                let factors: &[f64] = if last - first <= 3 { &[1.0, 2.0, 5.0] } else { &[1.0] };
                 let every = ((f64::from(last - first) / (2.0 * WANTED)).ceil() as usize).max(1);
-                let ticks = (first..=last).step_by(every).map(|power| 10_f64.powi(power)).collect();
-                Self { scale, low: f64::from(first), high: f64::from(last), ticks }
+                let powers = (first..=last).step_by(every).map(|power| 10_f64.powi(power));
+                let all: Vec<f64> =
+                    powers.flat_map(|power| factors.iter().map(move |factor| factor * power)).collect();
+                let from = all.iter().rposition(|tick| tick.log10() <= least + 1e-9).unwrap_or(0);
+                let to = all.iter().position(|tick| tick.log10() >= most - 1e-9).unwrap_or(all.len() - 1);
+                let ticks = all[from..=to].to_vec();
+                Self { scale, low: all[from].log10(), high: all[to].log10(), ticks }
             }
         }
     }
@@ -115,7 +122,8 @@ mod tests {
         assert_eq!(labels(&[0.0, 12_400.0], Scale::Linear), "0 5,000 10,000 15,000");
         assert_eq!(labels(&[2.0, 2.0], Scale::Linear), "2.0 2.2 2.4 2.6 2.8 3.0");
         assert_eq!(labels(&[], Scale::Linear), "0.0 0.2 0.4 0.6 0.8 1.0");
-        assert_eq!(labels(&[0.02, 1.0], Scale::Log { floor: 1e-9 }), "0.01 0.1 1");
+        assert_eq!(labels(&[0.02, 1.0], Scale::Log { floor: 1e-9 }), "0.02 0.05 0.1 0.2 0.5 1");
+        assert_eq!(labels(&[0.03, 30.0], Scale::Log { floor: 1e-9 }), "0.01 0.1 1 10 100");
         assert_eq!(labels(&[0.0, 1.0], Scale::Log { floor: 1e-4 }), "1e-4 0.001 0.01 0.1 1");
         assert_eq!(labels(&[f64::NAN, 1.0, 3.0], Scale::Linear), "1.0 1.5 2.0 2.5 3.0");
     }

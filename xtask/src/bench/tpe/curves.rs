@@ -6,6 +6,7 @@ use super::RANDOM;
 use super::problems::{self, Problem};
 use super::regret::{Entrant, Shared};
 use crate::bench::Options;
+use crate::bench::family::Draw;
 use crate::bench::peers::Peer;
 use crate::bench::plot::{Axis, Middle, Plot, Scale, Series};
 use crate::error::Error;
@@ -21,10 +22,19 @@ const QUICK_SEEDS: u32 = 2;
 const FLOOR: f64 = 1e-6;
 
 /// A plot for each problem; a peer that fails has no line.
-pub(super) fn plots(options: &Options, peers: &mut [Peer]) -> Result<Vec<Plot>, Error> {
+pub(super) fn plots(options: &Options, peers: &mut [Peer], draw: &mut Draw<'_>) -> Result<usize, Error> {
     let seeds = options.seeds.unwrap_or(if options.quick { QUICK_SEEDS } else { SEEDS }).min(SEEDS);
-    let drawn = problems::all().into_iter().filter(|problem| DRAWN.contains(&&*problem.name));
-    drawn.map(|problem| plot(problem, seeds, peers)).collect()
+    let wanted = |problem: &Problem| DRAWN.contains(&&*problem.name) && options.wants(&title(&problem.name));
+    let mut drawn = 0;
+    for problem in problems::all().into_iter().filter(wanted) {
+        draw(plot(problem, seeds, peers)?)?;
+        drawn += 1;
+    }
+    Ok(drawn)
+}
+
+fn title(problem: &str) -> String {
+    format!("Regret by trial: {problem}")
 }
 
 fn plot(problem: Problem, seeds: u32, peers: &mut [Peer]) -> Result<Plot, Error> {
@@ -55,7 +65,7 @@ fn plot(problem: Problem, seeds: u32, peers: &mut [Peer]) -> Result<Plot, Error>
     let axis = |label: &str, scale| Axis { label: label.to_owned(), scale };
     Ok(Plot {
         name: format!("tpe-{}", name.replace(' ', "-")),
-        title: format!("Regret by trial: {name}"),
+        title: title(&name),
         note: format!(
             "Lower is better: 0 is the optimum, 1 the best of 50 random points. Median of {seeds} seeds, bands: quartiles."
         ),

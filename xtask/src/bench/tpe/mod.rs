@@ -9,9 +9,8 @@ mod space;
 mod speed;
 
 use super::Options;
-use super::family::{Case, Family};
+use super::family::{Case, Draw, Family};
 use super::peers::Peer;
-use super::plot::Plot;
 use super::record::Comparison;
 use crate::error::Error;
 use crate::workspace::Workspace;
@@ -53,8 +52,14 @@ impl Family for Tpe {
         regret::summary(comparisons)
     }
 
-    fn plots(&self, _: &Workspace, options: &Options, peers: &mut [Peer]) -> Result<Vec<Plot>, Error> {
-        curves::plots(options, peers)
+    fn plots(
+        &self,
+        _: &Workspace,
+        options: &Options,
+        peers: &mut [Peer],
+        draw: &mut Draw<'_>,
+    ) -> Result<usize, Error> {
+        curves::plots(options, peers, draw)
     }
 }
 
