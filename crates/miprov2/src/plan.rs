@@ -133,7 +133,13 @@ impl Plan {
         let demo_sets = if config.zero_shot() { 0 } else { config.num_demo_sets() };
         let instructions = config.num_instructions();
         let steps = config.search.minibatch_full_eval_steps;
-        let promotions = if minibatch.is_some() { reference::promotions(trials, steps) } else { 0 };
+        let a_predictor = instructions.saturating_mul(demo_sets.max(1));
+        let combinations = (0..predictors).fold(1usize, |all, _| all.saturating_mul(a_predictor));
+        // Each is of another combination than the program's own and those before it.
+        let promotions = match minibatch {
+            Some(_) => reference::promotions(trials, steps).min(combinations - 1),
+            None => 0,
+        };
         let trial_runs = val_rows + trials * minibatch.unwrap_or(val_rows);
         let nominal_runs = trial_runs + promotions * val_rows;
         let adaptive = config.adaptive.map(|search| search.program_runs.unwrap_or(nominal_runs));
@@ -141,8 +147,6 @@ impl Plan {
         let bootstrap_runs = (demo_sets::least_runs(run), demo_sets::most_runs(run));
         let test_runs = 2 * test_rows;
         // With few combinations, or few trials before each, a full evaluation may find none that is open.
-        let a_predictor = instructions.saturating_mul(demo_sets.max(1));
-        let combinations = (0..predictors).fold(1usize, |all, _| all.saturating_mul(a_predictor));
         let sure = if steps >= 3 && combinations > 8 * promotions { promotions } else { 0 };
         let program_runs = Span {
             least: match adaptive {
