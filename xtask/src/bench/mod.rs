@@ -137,9 +137,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
     chosen.retain(|entry| entry.waits_for.is_none());
     let peers = Peers::load(workspace)?.select(&options.peers)?;
     check_peers(&peers, &chosen, options)?;
-    let models = chosen.iter().any(|entry| entry.asks_model);
+    let models = chosen.iter().any(|entry| entry.feature == family::MODELS);
     if !cfg!(feature = "bench") || (models && !cfg!(feature = "models")) {
-        return again_in_release(workspace, if models { "models" } else { "bench" });
+        return again_in_release(workspace, if models { family::MODELS } else { family::BENCH });
     }
 
     let mut kept = Kept::open(workspace, options)?;
@@ -200,7 +200,10 @@ fn measure(
         None => {
             let mut data = family.data().map(|data| peers.start(workspace, data)).unwrap_or_default();
             let cases = family.cases(options.quick, data.first_mut())?;
-            (measure_cases(entry.name, family.as_ref(), &cases, options, &mut started, kept)?, None)
+            let comparisons =
+                measure_cases(entry.name, family.as_ref(), &cases, options, &mut started, kept)?;
+            let tables = family.tables(&comparisons);
+            (comparisons, tables)
         }
     };
     let shown = tables.clone().unwrap_or_else(|| table::text(&comparisons));
@@ -214,7 +217,8 @@ fn measure(
     // A table without figures takes no other one's place.
     let block = (!comparisons.is_empty()).then_some(block);
     let mut made = comparisons.len();
-    kept.finish(entry.name, comparisons, block.as_deref())?;
+    let name = if options.ablate { format!("{}-ablation", entry.name) } else { entry.name.to_owned() };
+    kept.finish(&name, comparisons, block.as_deref())?;
     if kept.wants_plots() {
         made += family.plots(workspace, options, &mut started, &mut |plot| kept.plot(&plot))?;
     }
