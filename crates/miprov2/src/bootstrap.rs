@@ -165,6 +165,8 @@ impl TracePool {
     ) -> Result<(), OptimizeError> {
         let limit = run.config.max_errors;
         // Once the run is bound to end, no further row is begun; those in flight are waited for.
+        let batch = self.waves.saturating_sub(1) as u64;
+        run.emit(&Event::Batch { stage: Stage::Bootstrap, batch, rows: wave.len() });
         let outside = AtomicUsize::new(self.outside().count());
         let outside = &outside;
         let running = wave.into_iter().map(|row| async move {
@@ -192,6 +194,8 @@ impl TracePool {
         let running: FuturesUnordered<_> = running.collect();
         let mut results: Vec<_> = running.filter_map(std::future::ready).collect().await;
         results.sort_by_key(|(row, _)| *row);
+        let scored = results.iter().filter(|(_, result)| matches!(result, Ok(Some(_)))).count();
+        run.emit(&Event::BatchEnded { stage: Stage::Bootstrap, batch, rows: results.len(), scored });
         for (row, result) in results {
             let demos = match result {
                 Ok(demos) => demos,

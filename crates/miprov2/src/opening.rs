@@ -81,7 +81,7 @@ pub(crate) async fn run(run: &Run<'_>, rows: &Rows<'_>, plan: &Plan) -> (Learned
 async fn learn(run: &Run<'_>, plan: &Plan) -> Result<(DemoSets, Proposals), OptimizeError> {
     let demos = async {
         run.begin(Stage::Bootstrap, plan.bootstrap_runs.1 as u64);
-        let mut demos = demo_sets::make(run).await;
+        let mut demos = run.spans.stage(Stage::Bootstrap).around(demo_sets::make(run)).await;
         match &mut demos {
             Ok(demos) => {
                 let warning = run.end(Stage::Bootstrap, &demos.sets);
@@ -96,7 +96,8 @@ async fn learn(run: &Run<'_>, plan: &Plan) -> Result<(DemoSets, Proposals), Opti
     let request = request(run, &no_demos).with_on_call(&on_call);
     let cx = run.cx(CallRole::Prompt, Stage::Propose, part::PROPOSE);
     run.begin(Stage::Propose, plan.proposal_calls.nominal);
-    let (demos, prepared) = join(demos, run.config.proposer.prepare(&cx, &request)).await;
+    let prepared = run.spans.stage(Stage::Propose).around(run.config.proposer.prepare(&cx, &request));
+    let (demos, prepared) = join(demos, prepared).await;
     let demos = demos?;
     let proposals = propose(run, &demos, prepared).await?;
     Ok((demos, proposals))
@@ -119,7 +120,10 @@ async fn propose(
     let originals = Proposals::originals(&request)?;
     // Demos are paid for by now: a proposer that fails leaves the instructions that there are, the original at least.
     let proposed = match prepared {
-        Ok(prepared) => run.config.proposer.propose(&cx, &request.clone().with_prepared(&prepared)).await,
+        Ok(prepared) => {
+            let request = request.clone().with_prepared(&prepared);
+            run.spans.stage(Stage::Propose).around(run.config.proposer.propose(&cx, &request)).await
+        }
         Err(error) => Err(error),
     };
     let complete = proposed.is_ok();

@@ -30,6 +30,7 @@ use crate::rows::Rows;
 use crate::run::{Run, part};
 use crate::search::adaptive::drive;
 use crate::search::{Ended, Found, SearchSpace, reference};
+use crate::spans::Spans;
 
 /// The MIPROv2 optimizer: finds instructions and demos for every predictor of a program that together score best.
 ///
@@ -78,6 +79,7 @@ impl MiproV2 {
         metric: &dyn Metric,
     ) -> Result<Optimized, OptimizeError> {
         let mut run = self.run(program, data, metric)?;
+        run.spans = Spans::begin();
         let plan = plan(&run, data.test_rows().len());
         run.emit(&Event::Started { lines: opening_lines(&run, &plan) });
         let mut finished = false;
@@ -87,7 +89,7 @@ impl MiproV2 {
             run = run.with_journal(journal, known);
         }
         let below = plan.below(&self.config.caps).map(|warning| run.warn(warning));
-        let mut outcome = optimize(&run, plan, data).await;
+        let mut outcome = run.spans.run().around(optimize(&run, plan, data)).await;
         if let Ok(best) = &mut outcome {
             best.report.warnings.splice(0..0, below);
         }

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 use crate::digest::Digest;
 use crate::once::{Once, Turn};
-use crate::run::Run;
+use crate::run::{Run, first_part};
 use crate::search::standing::Progress;
 
 /// The rows of one stage.
@@ -82,15 +82,12 @@ impl<'a> Rows<'a> {
         let fatal = Mutex::new(None);
         let scope = if self.run.config.share_known { 0 } else { part };
         let portion = Portion { part, scope, candidate: Digest::of(candidate), cx: &cx, fatal: &fatal };
-        let mut running: FuturesUnordered<_> = rows.iter().map(|&row| self.row(&portion, row)).collect();
-        let mut results: BTreeMap<usize, RowResult> = BTreeMap::new();
-        while let Some(ended) = running.next().await {
-            if let Some(result) = ended {
-                self.note_progress(part, result.score());
-                results.insert(result.row, result);
-            }
-        }
-        drop(running);
+        let (stage, batch) = (self.stage, part.saturating_sub(first_part(self.stage)));
+        let span = self.run.spans.stage(stage).evaluation(batch, rows.len());
+        self.run.emit(&Event::Batch { stage, batch, rows: rows.len() });
+        let mut results = span.around(self.portion(&portion, rows)).await;
+        let scored = results.values().filter(|result| result.score().is_some()).count();
+        self.run.emit(&Event::BatchEnded { stage, batch, rows: results.len(), scored });
         if let Some(error) = fatal.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);
         }
@@ -101,6 +98,19 @@ impl<'a> Rows<'a> {
             return Err(EvaluateError::TooManyErrors { limit, errors });
         }
         Ok(rows.iter().filter_map(|row| results.remove(row)).collect())
+    }
+
+    /// The results of a portion's rows, by row; those of all unless it is bound to end.
+    async fn portion(&self, portion: &Portion<'_>, rows: &[usize]) -> BTreeMap<usize, RowResult> {
+        let mut running: FuturesUnordered<_> = rows.iter().map(|&row| self.row(portion, row)).collect();
+        let mut results = BTreeMap::new();
+        while let Some(ended) = running.next().await {
+            if let Some(result) = ended {
+                self.note_progress(portion.part, result.score());
+                results.insert(result.row, result);
+            }
+        }
+        results
     }
 
     fn note_progress(&self, part: u64, score: Option<f64>) {

@@ -25,6 +25,7 @@ use crate::digest::Digest;
 use crate::error::OptimizeError;
 use crate::gate::{Gate, Outage, Shared};
 use crate::limit::Limit;
+use crate::spans::Spans;
 
 /// The numbers of the parts.
 pub(crate) mod part {
@@ -33,6 +34,16 @@ pub(crate) mod part {
     /// The baseline; the trials and full evaluations follow.
     pub(crate) const SEARCH: u64 = 2;
     pub(crate) const TEST: u64 = u64::MAX / 2;
+}
+
+/// The number of a stage's first part.
+pub(crate) fn first_part(stage: Stage) -> u64 {
+    match stage {
+        Stage::Bootstrap => part::BOOTSTRAP,
+        Stage::Propose => part::PROPOSE,
+        Stage::Search => part::SEARCH,
+        Stage::Test => part::TEST,
+    }
 }
 
 /// One run of the optimizer.
@@ -49,6 +60,7 @@ pub(crate) struct Run<'a> {
     pub(crate) shared: Arc<Shared>,
     meters: BTreeMap<Stage, Arc<Meter>>,
     left_out: Mutex<BTreeSet<Stage>>,
+    pub(crate) spans: Spans,
     /// When stages began and ended, since the start.
     times: Mutex<BTreeMap<Stage, (Duration, Duration)>>,
     /// What an earlier process of the run found, to be compared with.
@@ -59,9 +71,9 @@ pub(crate) struct Run<'a> {
 fn shared(config: &Config, journal: Option<Journal>, known: Known) -> Arc<Shared> {
     let purse = Purse::new(config.caps, config.prices.clone(), config.clock.clone());
     let outage = Outage::new(config.outage_waits.clone(), config.sleep.clone());
-    let (stop, observers) = (config.stop.clone(), config.observers.clone());
+    let (stop, watched) = (config.stop.clone(), (config.observers.clone(), config.trace_content));
     let kept = (journal, known);
-    Arc::new(Shared::new(config.concurrency, stop, purse, kept, config.share_known, outage, observers))
+    Arc::new(Shared::new(config.concurrency, stop, purse, kept, config.share_known, outage, watched))
 }
 
 /// What an earlier process found.
@@ -95,6 +107,7 @@ impl<'a> Run<'a> {
             meters: STAGES.into_iter().map(|stage| (stage, Arc::new(Meter::new()))).collect(),
             times: Mutex::default(),
             left_out: Mutex::default(),
+            spans: Spans::default(),
             found: Found::default(),
             config,
             program,
@@ -194,6 +207,8 @@ impl<'a> Run<'a> {
         if let Some((_, end)) = self.times.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&stage) {
             *end = now;
         }
+        self.emit(&Event::StageEnded { stage });
+        self.spans.end(stage);
         let digest = Digest::of(result);
         let journal = self.shared.journal.as_ref()?;
         match self.found.stages.get(&stage) {

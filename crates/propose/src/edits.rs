@@ -47,20 +47,21 @@ pub(crate) fn edits(original: &str, spec: &SignatureSpec, known: &Known) -> Vec<
     edited.collect()
 }
 
-/// Which words of the inputs speak for which label, where the predictor is shown these inputs.
+/// Which words of the inputs speak for which label, where the predictor is shown these inputs. They are written like an input
+/// and its answer: small models follow that form, and hardly one that explains it.
 fn words_of_labels(spec: &SignatureSpec, known: &Known) -> String {
-    if !spec.inputs().iter().any(|field| known.inputs.contains(&field.name)) {
+    let Some(input) = spec.inputs().iter().find(|field| known.inputs.contains(&field.name)) else {
         return String::new();
-    }
-    let lists = spec.outputs().iter().filter_map(|field| {
-        let told = known.words.get(&field.name).filter(|told| !told.is_empty())?;
-        let mut out = format!("Words that often speak for each `{}`:", field.name);
-        for (label, words) in told.iter().filter(|(_, words)| !words.is_empty()) {
-            let _ = write!(out, "\n{label}: {}", words.join(", "));
+    };
+    let mut lines = Vec::new();
+    for field in spec.outputs() {
+        for (label, words) in known.words.get(&field.name).into_iter().flatten() {
+            if !words.is_empty() {
+                lines.push(format!("{}: {}\n{}: {label}", input.prefix, words.join(" "), field.prefix));
+            }
         }
-        Some(out)
-    });
-    lists.collect::<Vec<_>>().join("\n")
+    }
+    lines.join("\n")
 }
 
 fn label_list(original: &str, spec: &SignatureSpec, known: &Known) -> String {
@@ -154,8 +155,7 @@ mod tests {
         assert_eq!(all[1].edit, "label_words");
         assert_eq!(
             all[1].instruction,
-            "Route it.\nWords that often speak for each `team`:\nbilling: charged, twice\n\
-             delivery: is, lamp, late, the"
+            "Route it.\nText: charged twice\nTeam: billing\nText: is lamp late the\nTeam: delivery"
         );
         assert_eq!(all.len(), 7);
         // A later step does not see the text.
