@@ -68,7 +68,7 @@ Examples:
   cargo xtask bench --quick --peers none             does everything run? minutes, nothing is installed
   cargo xtask bench search --json search.json        one family beside its peers, figures in a file
   cargo xtask bench all --json all.json --resume     everything; begun again, it goes on where it was ended
-  cargo xtask bench all --write-docs                 every table and plot of docs/BENCHMARKS.md";
+  cargo xtask bench all --write-docs                 every table and plot of docs/BENCHMARKS.md\n";
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -207,7 +207,9 @@ fn measure(
         }
     };
     let shown = tables.clone().unwrap_or_else(|| table::text(&comparisons));
-    println!("\n{}: {}\n{shown}", entry.name, entry.measures);
+    if !comparisons.is_empty() {
+        println!("\n{}: {}\n{shown}", entry.name, entry.measures);
+    }
 
     let command = command(entry, options);
     let block = match tables {

@@ -21,10 +21,13 @@ pub(super) fn tables(comparisons: &[Comparison]) -> String {
     }
     if !regrets.is_empty() {
         let seeds = regrets.iter().map(|regret| regret.seeds).max().unwrap_or_default();
-        let _ = write!(
-            text,
-            "\nMedian regret over at most {seeds} seeds by problem, and ratios to {REFERENCE}'s, above 1 where ours is better:\n\n"
-        );
+        let against = regrets.iter().any(|regret| regret.peer_name == REFERENCE);
+        let ratios = if against {
+            format!(", and ratios to {REFERENCE}'s, above 1 where ours is better")
+        } else {
+            String::new()
+        };
+        let _ = write!(text, "\nMedian regret over at most {seeds} seeds by problem{ratios}:\n\n");
         text += &by_problem(&regrets);
     }
     if !sums.is_empty() {
