@@ -93,6 +93,25 @@ mod tests {
     }
 
     #[test]
+    fn every_table_of_the_benchmarks_names_a_command_that_there_is() {
+        let text = Workspace::find().unwrap().read(bench::docs::FILE).unwrap();
+        let blocks = bench::docs::blocks(&text).unwrap();
+        assert!(!blocks.is_empty());
+        for block in blocks {
+            let command = block.command.as_deref().unwrap();
+            // Words between quotation marks are one.
+            let quoted = command.split('"').enumerate();
+            let words = quoted.flat_map(|(index, part)| match index % 2 {
+                0 => part.split_whitespace().collect::<Vec<_>>(),
+                _ => vec![part],
+            });
+            let cli = Cli::try_parse_from(words.skip(1)).unwrap_or_else(|error| panic!("{command}: {error}"));
+            let Task::Bench(options) = cli.task else { panic!("{command}") };
+            assert_eq!(options.family.as_deref(), Some(block.family()), "{command}");
+        }
+    }
+
+    #[test]
     fn options_are_parsed() {
         let cli = Cli::try_parse_from(["xtask", "ci", "--keep-going", "--skip", "docs", "--skip", "bench"])
             .unwrap();
@@ -113,6 +132,7 @@ mod tests {
         assert_eq!((options.task.as_deref(), options.rows, options.threads), (Some("x"), Some(80), 2));
 
         assert!(Cli::try_parse_from(["xtask", "bench", "--seeds", "0"]).is_err());
+        assert!(Cli::try_parse_from(["xtask", "bench", "--resume"]).is_err());
         assert!(Cli::try_parse_from(["xtask", "ci", "--only", "tidy", "--skip", "docs"]).is_err());
     }
 }
