@@ -20,7 +20,7 @@ mod family;
 mod machine;
 #[cfg(feature = "bench")]
 pub(crate) mod overhead;
-mod peers;
+pub(crate) mod peers;
 #[cfg(feature = "models")]
 mod propose;
 mod record;

@@ -73,6 +73,12 @@ impl Peers {
         Ok(Self { entries: self.entries.iter().filter(|entry| wanted(entry)).cloned().collect() })
     }
 
+    /// What a peer is installed from; nothing where it is not in the catalogue.
+    pub(crate) fn packages(&self, name: &str) -> Vec<String> {
+        let own = self.entries.iter().filter(|entry| entry.name == name);
+        own.flat_map(|entry| entry.packages.iter().cloned()).collect()
+    }
+
     /// Installs and starts those that take part in a family.
     pub(crate) fn start(&self, workspace: &Workspace, family: &str) -> Vec<Peer> {
         let takes_part = |entry: &&Entry| entry.families.iter().any(|name| name == family);
