@@ -51,7 +51,7 @@ const CLIMB: usize = 120;
 ///
 /// Per ask about 1,000 times O(n²) for the search, where n is the number of trials, at most 200 of them: the best and
 /// the newest. Some milliseconds with 100 trials. Each fit takes O(m³) with m at most 60; it begins from scratch when
-/// there are a tenth more trials than the last time. Little per tell.
+/// there are a fifth more trials than the last time. Little per tell.
 ///
 /// # Limits
 ///
@@ -223,7 +223,7 @@ impl State {
             && (self.tried.contains(&values.key()) || cx.pending.iter().any(|trial| trial.values == *values))
     }
 
-    /// Fits the process from scratch once the trials with a value are a tenth more than at the last fit: to the first of
+    /// Fits the process from scratch once the trials with a value are a fifth more than at the last fit: to the first of
     /// them by number, so that the fit is a function of their set. In between it is refined only.
     fn refit(&mut self) {
         let rows = rows_fitted(self.told.len());
@@ -364,13 +364,13 @@ fn part(n: usize) -> Vec<usize> {
     (0..best).chain((0..rest).map(|k| best + k * (n - best) / rest)).collect()
 }
 
-/// Of `n` trials, how many the process is fitted to from scratch: all up to 20, then it goes up in steps of about a tenth.
+/// Of `n` trials, how many the process is fitted to from scratch: it goes up in steps of about a fifth.
 fn rows_fitted(n: usize) -> usize {
-    let mut rows = n.min(20);
-    while rows + rows / 10 <= n && rows >= 20 {
-        rows += rows / 10;
+    let mut rows = 1;
+    while rows + 1 + rows / 5 <= n {
+        rows += 1 + rows / 5;
     }
-    rows
+    rows.min(n)
 }
 
 /// The log of the expected improvement of a normal variable in units of its deviation, where `z` is how far
