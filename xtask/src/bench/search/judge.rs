@@ -12,7 +12,7 @@ use crate::bench::peers::Peer;
 use crate::error::Error;
 
 /// Added to a seed, so that the seeds of measurements are none of those that settings were tried with.
-const MEASURED: u64 = 500_000;
+pub(crate) const MEASURED: u64 = 500_000;
 
 /// Who searches, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +61,10 @@ pub(crate) type Make<'a> = dyn Fn(u64) -> Box<dyn Terrain + 'a> + Sync + 'a;
 /// Runs every contender on the landscapes of the seeds, and follows their answers if `track` says so.
 ///
 /// The cost that others are given is that of the first contender on the same landscape.
+///
+/// # Errors
+///
+/// When a search fails. A peer whose search failed is missing from then on, so that the caller may go on without it.
 pub(crate) fn judge(
     make: &Make<'_>,
     contenders: &[Contender],
@@ -75,15 +79,16 @@ pub(crate) fn judge(
         theirs.push(match contender {
             Contender::Peer(index) => {
                 let peer = peers.get_mut(*index).ok_or_else(|| failed("no such peer"))?;
-                let mut verdicts = Vec::new();
-                for &seed in &seeds {
+                let mut search = |seed: u64| -> Result<One, Error> {
                     let terrain = make(seed);
                     let ledger = ledger(terrain.as_ref(), track);
                     let mut suggest = Theirs::new(peer, terrain.options(), seed)?;
                     let found = reference::search(&ledger, terrain.as_ref(), &mut suggest, seed)?;
-                    verdicts.push((verdict(terrain.as_ref(), &found, &ledger), ledger.into_track()));
-                }
-                Some(verdicts)
+                    Ok((verdict(terrain.as_ref(), &found, &ledger), ledger.into_track()))
+                };
+                let searched: Result<Vec<One>, Error> = seeds.iter().map(|&seed| search(seed)).collect();
+                // Whoever fails is not asked again.
+                Some(searched.inspect_err(|error| peer.give_up(error))?)
             }
             _ => None,
         });
@@ -133,6 +138,28 @@ pub(crate) fn judge(
         judgement.tracks[contender].push(track);
     }
     Ok(judgement)
+}
+
+/// The same without peers that fail: the places that they had among the contenders, one after another, and what came of the others.
+pub(crate) fn judge_remaining(
+    make: &Make<'_>,
+    contenders: &mut Vec<Contender>,
+    peers: &mut [Peer],
+    seeds: u32,
+    track: bool,
+) -> Result<(Vec<usize>, Judgement), Error> {
+    let mut gone = Vec::new();
+    loop {
+        let error = match judge(make, contenders, peers, seeds, track) {
+            Ok(judgement) => return Ok((gone, judgement)),
+            Err(error) => error,
+        };
+        let missing = |contender: &Contender| matches!(contender, Contender::Peer(index) if peers.get(*index).is_some_and(|peer| peer.missing().is_some()));
+        let Some(place) = contenders.iter().position(missing) else { return Err(error) };
+        eprintln!("search: goes on without a peer: {error}");
+        contenders.remove(place);
+        gone.push(place);
+    }
 }
 
 fn ledger(terrain: &dyn Terrain, track: bool) -> Ledger<'_> {

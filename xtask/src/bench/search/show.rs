@@ -10,7 +10,7 @@ use super::track::Curve;
 use super::{Group, Judged};
 use crate::bench::family::{Better, Measured};
 use crate::bench::peers::Peer;
-use crate::bench::record::Comparison;
+use crate::bench::record::{Comparison, OURS};
 
 /// In ratios, mean regrets below this count as this.
 const REGRET_FLOOR: f64 = 0.005;
@@ -28,7 +28,8 @@ pub(crate) fn measured(
     timing: Timing,
 ) -> Measured {
     let show = Show { judged, contenders, peers };
-    let mut tables = show.regrets();
+    let mut tables = show.missing();
+    tables += &show.regrets();
     tables += &show.answers();
     tables += &show.harms();
     tables += &show.totals();
@@ -39,6 +40,11 @@ pub(crate) fn measured(
          average, {worst:.1} ms at most, over {decisions} decisions."
     );
     Measured { comparisons: show.comparisons(), tables }
+}
+
+/// The figures of the landscapes so far.
+pub(crate) fn comparisons(judged: &[Judged], contenders: &[Contender], peers: &[Peer]) -> Vec<Comparison> {
+    Show { judged, contenders, peers }.comparisons()
 }
 
 /// What a contender is called in tables.
@@ -240,9 +246,13 @@ impl Show<'_> {
                 for (name, judged) in cells {
                     for (index, contender) in self.contenders.iter().enumerate().filter(|(i, _)| *i != ours) {
                         let ratio = self.ratio(&judged, index, ours, of, floor);
-                        let centre = |index: usize| {
-                            let means = judged.iter().map(|judged| mean(&judged.verdicts[index], of));
-                            means.sum::<f64>() / judged.len() as f64
+                        // Over several landscapes the geometric mean, as the ratio.
+                        let centre = |index: usize| match judged.as_slice() {
+                            [one] => mean(&one.verdicts[index], of),
+                            all => {
+                                let means = all.iter().map(|one| mean(&one.verdicts[index], of).max(floor));
+                                (means.map(f64::ln).sum::<f64>() / all.len() as f64).exp()
+                            }
                         };
                         all.push(Comparison {
                             name: format!("{figure}, {name}, {cost}"),
@@ -256,17 +266,45 @@ impl Show<'_> {
                             high: Some(ratio.high),
                             seeds: judged.iter().map(|judged| judged.verdicts[index].len()).sum(),
                             versions: self.versions(contender),
-                            failure: None,
                         });
                     }
                 }
             }
         }
+        all.extend(self.absent().map(|(peer, reason)| Comparison {
+            name: "regret, all landscapes, the same cost".to_owned(),
+            unit: "of chance".to_owned(),
+            better: Better::Lower,
+            ours: None,
+            peer_name: peer.name().to_owned(),
+            peer: None,
+            ratio: None,
+            low: None,
+            high: None,
+            seeds: 0,
+            versions: BTreeMap::from([
+                (OURS.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+                (peer.name().to_owned(), reason.lines().next().unwrap_or_default().to_owned()),
+            ]),
+        }));
         all
     }
 
+    /// The peers without figures, with the reason.
+    fn absent(&self) -> impl Iterator<Item = (&Peer, &str)> {
+        self.peers.iter().filter_map(|peer| Some((peer, peer.missing()?)))
+    }
+
+    fn missing(&self) -> String {
+        self.absent()
+            .map(|(peer, reason)| {
+                format!("{} was not measured: {}\n", peer.name(), reason.lines().next().unwrap_or_default())
+            })
+            .collect()
+    }
+
     fn versions(&self, contender: &Contender) -> BTreeMap<String, String> {
-        let mut versions = BTreeMap::from([("teleprompt".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+        let mut versions = BTreeMap::from([(OURS.to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
         if let Contender::Peer(index) = contender {
             versions.insert(self.peers[*index].name().to_owned(), self.peers[*index].version());
         }

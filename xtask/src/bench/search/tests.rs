@@ -1,5 +1,6 @@
 //! Tests of the family as a whole.
 
+use super::judge::judge;
 use super::simulated::trials;
 use super::terrain::{Ledger, Terrain};
 use super::*;
@@ -90,4 +91,26 @@ fn what_was_not_recorded_is_never_returned() {
         assert!([0.0, 1.0, 2.0].map(|r: f64| (verdict.regret - r).abs()).iter().any(|d| *d < 1.01));
         assert!(verdict.cost <= 12.0, "{verdict:?}");
     }
+}
+
+#[test]
+fn a_peer_that_fails_is_left_out_and_says_why() {
+    // A program that ends at once: every search of it fails.
+    let mut peers = [Peer::program("gone", &mut std::process::Command::new("teleprompt-no-such-program"))];
+    let make = |seed| -> Box<dyn Terrain> { Box::new(small(Kind::Ordinary, seed)) };
+    let mut rest = vec![
+        Contender::Tpe,
+        Contender::Peer(0),
+        Contender::Adaptive(1.0, None),
+        Contender::Adaptive(0.5, None),
+    ];
+    let (gone, judgement) = judge_remaining(&make, &mut rest, &mut peers, 2, false).unwrap();
+    assert_eq!((gone, rest.len(), judgement.verdicts.len()), (vec![1], 3, 3));
+    assert!(!contenders(false, &peers).contains(&Contender::Peer(0)));
+    let verdicts = judgement.verdicts;
+    let judged = [Judged { name: "light 1".into(), group: Group::Simulated, verdicts, curves: Vec::new() }];
+    let comparisons = show::comparisons(&judged, &rest, &peers);
+    assert_eq!(comparisons.iter().filter_map(|figure| figure.problem()).collect::<Vec<_>>(), [""; 0]);
+    let failures: Vec<&str> = comparisons.iter().filter_map(|figure| figure.failure()).collect();
+    assert!(matches!(failures.as_slice(), [reason] if reason.contains("not started")), "{failures:?}");
 }

@@ -34,8 +34,13 @@ impl Track {
         self.steps[..after].last().map_or(0.0, |(_, truth)| *truth)
     }
 
+    /// Runs, and the true score of the answer from there on.
+    pub(crate) fn steps(&self) -> &[(usize, f64)] {
+        &self.steps
+    }
+
     /// Runs at the last step.
-    fn end(&self) -> usize {
+    pub(crate) fn end(&self) -> usize {
         self.steps.last().map_or(0, |(spent, _)| *spent)
     }
 }
