@@ -150,6 +150,11 @@ fn the_plan_reads_well_and_tells_a_time() {
         Dataset::new(task.examples(0..200)).val(task.examples(1000..1100)).test(task.examples(5000..5100));
     let plan = optimizer.plan(&task.program(), &data).unwrap();
     insta::assert_snapshot!(plan.to_string());
+    let reference = teleprompt_miprov2::Strategy::Reference(teleprompt_miprov2::ReferenceSearch::default());
+    let builder = MiproV2::builder().task_lm(Arc::new(task.lm())).strategy(reference);
+    let theirs = builder.build().unwrap().plan(&task.program(), &data).unwrap();
+    insta::assert_snapshot!("the_plan_of_the_reference", theirs.to_string());
+    assert_eq!(theirs.evaluation_runs, plan.evaluation_runs);
     let time = plan.time(Duration::from_secs(1), 16);
     assert!(time.least > Duration::from_secs(5) && time.most < Duration::from_secs(120), "{time:?}");
 }
