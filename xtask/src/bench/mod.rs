@@ -28,6 +28,8 @@ mod record;
 mod search;
 mod stats;
 mod table;
+#[cfg(feature = "models")]
+pub(crate) mod task;
 #[cfg(feature = "bench")]
 mod tpe;
 
@@ -70,11 +72,11 @@ pub(crate) struct Options {
     /// Write the tables into docs/BENCHMARKS.md.
     #[arg(long)]
     pub(crate) write_docs: bool,
-    /// For propose: a further task, a folder with train.jsonl, validation.jsonl, test.jsonl (the last field is the answer)
-    /// and, if there is one, instruction.txt.
+    /// For propose and task: a further task, a folder with train.jsonl, validation.jsonl, test.jsonl (the last field is the
+    /// answer) and, if there is one, instruction.txt; may be given several times.
     #[arg(long, value_name = "FOLDER")]
-    pub(crate) data: Option<PathBuf>,
-    /// For propose: the model, such as `http://localhost:8080/v1#NAME`; the embedded one otherwise.
+    pub(crate) data: Vec<PathBuf>,
+    /// For propose and task: the model, such as `http://localhost:8080/v1#NAME`; the embedded one otherwise.
     #[arg(long, value_name = "SPEC")]
     pub(crate) lm: Option<String>,
 }
@@ -90,7 +92,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
         return Ok(ExitCode::from(NOT_YET));
     }
     let peers = Peers::load(workspace)?.select(&options.peers)?;
-    let models = matches!(chosen.as_slice(), [Entry { name: family::PROPOSE, .. }]);
+    let models = matches!(chosen.as_slice(), [Entry { name: family::PROPOSE | family::TASK, .. }]);
     if !cfg!(feature = "bench") || (models && !cfg!(feature = "models")) {
         return again_in_release(workspace, if models { "models" } else { "bench" });
     }
@@ -104,7 +106,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
             continue;
         }
         let proposals = entry.name == family::PROPOSE;
-        if proposals && !models {
+        if (proposals || entry.name == family::TASK) && !models {
             println!("left out: family {}: it needs a model; name it to measure it", entry.name);
             continue;
         }
@@ -211,7 +213,7 @@ fn command(entry: &Entry, options: &Options) -> String {
     if let Some(seeds) = options.seeds {
         words.extend(["--seeds".to_owned(), seeds.to_string()]);
     }
-    if let Some(data) = &options.data {
+    for data in &options.data {
         words.extend(["--data".to_owned(), data.display().to_string()]);
     }
     if let Some(lm) = &options.lm {

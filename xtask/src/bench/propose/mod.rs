@@ -12,7 +12,7 @@
 
 mod measure;
 mod show;
-mod task;
+pub(crate) mod task;
 mod variant;
 
 use std::path::PathBuf;
@@ -36,8 +36,8 @@ const MODEL: &str = "local/smollm2-135m";
 pub(crate) struct Wanted {
     pub(crate) quick: bool,
     pub(crate) seeds: Option<u32>,
-    /// A further task; its format is in [`task`].
-    pub(crate) data: Option<PathBuf>,
+    /// Further tasks; their format is in [`task`].
+    pub(crate) data: Vec<PathBuf>,
     /// The model, as [`from_spec`] reads it.
     pub(crate) lm: Option<String>,
 }
