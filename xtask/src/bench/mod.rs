@@ -10,7 +10,7 @@
 //! in a process of its own ([`peers`]). Figures are only ever compared within one run on one machine.
 //!
 //! Measuring needs the feature `bench`, for some families `models`, and an optimized build: [`run`] builds and starts this
-//! program again for that. A family that does not exist yet says what it comes with, and has no figures.
+//! program again for that.
 
 mod compare;
 #[cfg(feature = "bench")]
@@ -32,6 +32,8 @@ mod record;
 mod search;
 mod stats;
 mod table;
+#[cfg(feature = "models")]
+pub(crate) mod task;
 #[cfg(feature = "bench")]
 mod tpe;
 
@@ -103,11 +105,11 @@ pub(crate) struct Options {
     /// Write the tables into docs/BENCHMARKS.md and the plots into docs/plots.
     #[arg(long)]
     pub(crate) write_docs: bool,
-    /// For propose: a further task, a folder with train.jsonl, validation.jsonl, test.jsonl (the last field is the answer)
-    /// and, if there is one, instruction.txt.
+    /// For propose and task: a further task, a folder with train.jsonl, validation.jsonl, test.jsonl (the last field is the
+    /// answer) and, if there is one, instruction.txt; may be given several times.
     #[arg(long, value_name = "FOLDER")]
-    pub(crate) data: Option<PathBuf>,
-    /// For propose: the model, such as `http://localhost:8080/v1#NAME`; the embedded one otherwise.
+    pub(crate) data: Vec<PathBuf>,
+    /// For propose and task: the model, such as `http://localhost:8080/v1#NAME`; the embedded one otherwise.
     #[arg(long, value_name = "SPEC")]
     pub(crate) lm: Option<String>,
 }
@@ -119,9 +121,6 @@ impl Options {
     }
 }
 
-/// The exit code for a family that does not exist yet.
-const NOT_YET: u8 = 2;
-
 /// Measures the chosen families.
 ///
 /// # Errors
@@ -129,12 +128,7 @@ const NOT_YET: u8 = 2;
 /// When an option makes no sense, a file cannot be written, or a figure of ours could not be measured: then the other
 /// families are measured all the same.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, Error> {
-    let mut chosen = family::choose(options.family.as_deref(), options.quick)?;
-    if let [Entry { name, waits_for: Some(cause), .. }] = chosen.as_slice() {
-        eprintln!("family {name}: comes with {cause}");
-        return Ok(ExitCode::from(NOT_YET));
-    }
-    chosen.retain(|entry| entry.waits_for.is_none());
+    let chosen = family::choose(options.family.as_deref(), options.quick)?;
     let peers = Peers::load(workspace)?.select(&options.peers)?;
     check_peers(&peers, &chosen, options)?;
     let models = chosen.iter().any(|entry| entry.feature == family::MODELS);
@@ -281,7 +275,7 @@ fn command(entry: &Entry, options: &Options) -> String {
     if let Some(seeds) = options.seeds {
         words.extend(["--seeds".to_owned(), seeds.to_string()]);
     }
-    if let Some(data) = &options.data {
+    for data in &options.data {
         words.extend(["--data".to_owned(), data.display().to_string()]);
     }
     if let Some(lm) = &options.lm {
