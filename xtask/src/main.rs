@@ -4,7 +4,7 @@
 //! - [`tidy`] holds the rules that neither the compiler nor clippy knows;
 //! - [`mod@bench`] measures this workspace and its peers, interleaved, and writes the tables of `docs/BENCHMARKS.md`;
 //! - [`record`] makes landscapes: the scores of many candidates on many rows by a real model, for searches to be tried on.
-//! - [`golden`] makes the golden files of programs with a pinned DSPy, and has it load those that Rust writes;
+//! - [`golden`] makes the golden files of programs and journals with a pinned DSPy and Optuna, which load what Rust writes;
 //! - [`size`] builds a program that runs a saved file as small as it gets, and holds it to a limit.
 //!
 //! Nothing here is published, and no crate depends on it.
@@ -45,7 +45,7 @@ enum Task {
     Tidy,
     /// Measure this workspace and its peers.
     Bench(bench::Options),
-    /// Make the golden files of saved programs with DSPy, or check them.
+    /// Make the golden files of saved programs with DSPy and of journals with Optuna, or check them.
     Golden(golden::Options),
     /// Run the measured side of the family `overhead`, driven on standard input.
     #[cfg(feature = "bench")]

@@ -9,8 +9,8 @@ use futures::executor::block_on;
 use teleprompt_core::lm::LmErrorKind;
 use teleprompt_core::{Ctx, Evaluate, Event, Example, Observer, Prediction, SavedProgram, Stage};
 use teleprompt_miprov2::{
-    Auto, Caps, Dataset, EventLog, MiproV2, MiproV2Builder, Optimized, Process, Progress, Report, TokenPrice,
-    TrialKind,
+    Auto, Caps, Dataset, EventLog, MiproV2, MiproV2Builder, Optimized, Process, Progress, ReferenceSearch,
+    Report, Strategy, TokenPrice, TrialKind,
 };
 use teleprompt_testkit::{Fault, Faulty, Landscape, SimTask, When};
 
@@ -18,11 +18,17 @@ fn task() -> SimTask {
     SimTask::two_stage(11)
 }
 
+/// What is said of full evaluations needs the strategy that makes them.
+fn reference() -> Strategy {
+    Strategy::Reference(ReferenceSearch::default())
+}
+
 fn builder() -> MiproV2Builder {
     let price = TokenPrice::new(1.0, 2.0);
     MiproV2::builder()
         .task_lm(Arc::new(task().lm()))
         .auto(Auto::Light)
+        .strategy(reference())
         .price("simulated", price)
         .metric_name("exact match")
 }
@@ -146,7 +152,10 @@ fn warnings_say_what_the_figures_cannot() {
         let data = Dataset::new(task.examples(0..40)).val(task.examples(1000..1000 + val));
         block_on(builder.build().unwrap().compile(&task.program(), &data, metric)).unwrap()
     };
-    let light = || MiproV2::builder().task_lm(Arc::new(task.lm())).auto(Auto::Light).outage_waits([]);
+    let light = || {
+        let builder = MiproV2::builder().task_lm(Arc::new(task.lm())).auto(Auto::Light);
+        builder.strategy(reference()).outage_waits([])
+    };
     has(&run(&task, light(), 20, &task.metric()), "only 20 validation rows");
     let always = |_: &Example, _: &Prediction| true;
     let best = run(&task, light(), 60, &always);
