@@ -1,6 +1,6 @@
 """Runs DSPy's MIPROv2 on scripted answers and writes what it did: `python miprov2.py OUT.json`.
 
-Needs dspy==3.4.1 and optuna==5.0.0. The task: the question `case 17` has the answer `51`; the scripted model knows it for about
+Needs the peer `dspy` of xtask/peers/peers.toml. The task: the question `case 17` has the answer `51`; the scripted model knows it for about
 half of the cases, whatever the prompt. Written are the calls by kind, the demo sets, and every choice of a combination for a full
 evaluation with what it was chosen from. `crates/miprov2/tests/parity.rs` and the tests of its search read the file.
 """

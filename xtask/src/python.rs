@@ -36,7 +36,10 @@ pub(crate) fn environment(folder: &Path, packages: &[String]) -> Result<PathBuf,
     finish(Command::new(interpreter).args(["-m", "venv", "--clear"]).arg(folder), "python -m venv")?;
     let python = inside(folder).ok_or_else(|| Error::Usage("the environment has no Python".into()))?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    let command = shown(&[], "pip install", packages);
+    eprintln!("installing {} packages into {}", packages.len(), folder.display());
+    // The list is long; what pip says of it is on the terminal.
+    let first = packages.first().map(String::as_str).unwrap_or_default();
+    let command = shown(&[], "pip install", &[first, "..."]);
     finish(Command::new(&python).args(pip).args(packages), &command)?;
     fs::write(&stamp, listed).map_err(Error::file("write", stamp))?;
     Ok(python)

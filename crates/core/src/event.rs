@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::lm::ModelId;
+
 /// Something that watches a run: a progress display, a log, a tracker. Must return soon: the run waits for it.
 pub trait Observer: Send + Sync {
     /// Takes note of an event.
@@ -47,6 +49,31 @@ pub enum Event {
         /// How many steps of work it has at most (program runs, prompt-LM calls).
         steps: u64,
     },
+    /// A stage ended, with a result.
+    StageEnded {
+        /// Which.
+        stage: Stage,
+    },
+    /// Rows begin together: a wave of bootstrapping, or a candidate's evaluation on some rows.
+    Batch {
+        /// In which stage.
+        stage: Stage,
+        /// Its number: of waves from 0, of evaluations by their place in the schedule.
+        batch: u64,
+        /// How many.
+        rows: usize,
+    },
+    /// The rows that began together have ended.
+    BatchEnded {
+        /// In which stage.
+        stage: Stage,
+        /// Its number.
+        batch: u64,
+        /// Rows that ended; fewer than began where the run was ended.
+        rows: usize,
+        /// Of these, those with a score; of bootstrapping, those that gave demos.
+        scored: usize,
+    },
     /// A step of work of the stage is done.
     Step {
         /// Which stage.
@@ -56,6 +83,17 @@ pub enum Event {
     Resumed {
         /// Answers that need not be asked for again.
         answers: u64,
+    },
+    /// A call failed for a reason that may pass, and is made again.
+    Retried {
+        /// The model.
+        model: ModelId,
+        /// Which attempt failed, from 1.
+        attempt: u32,
+        /// How long is waited before the next one, in seconds.
+        seconds: f64,
+        /// The failure.
+        message: String,
     },
     /// The provider of a model is away: no call begins for a while, then those that failed are made again.
     Paused {

@@ -1,7 +1,7 @@
 //! Bootstrapping: the teacher runs training rows, and the runs that the metric accepts become demos.
 //!
 //! Rows run concurrently in waves. The first holds, for every set, as many rows as it wants demos; a later one as many as it
-//! still lacks, divided by the share that was accepted so far, so that few waves follow one another. Successes are taken in the
+//! still lacks, divided by the share that was accepted so far, and a few more, so that few waves follow one another. Successes are taken in the
 //! set's order, so the demos are those of running one by one, and do not depend on timing. A row is run once for all sets.
 //! Where known rows are not shared, a wave holds as many rows as demos are lacking: no run more than one by one.
 
@@ -21,6 +21,10 @@ use teleprompt_core::{
 use crate::error::OptimizeError;
 use crate::rows::{caught, unbound};
 use crate::run::{Run, part};
+
+/// A wave after the first is to be enough but for this many standard deviations of bad luck: half a deviation takes a few runs
+/// more than the mean, and most often spares a wave that everything after it would wait for.
+const SURENESS: f64 = 0.5;
 
 /// The demos that one training row gives: one for each predictor that its run called.
 pub(crate) type RowDemos = BTreeMap<PredictorName, Fields>;
@@ -123,24 +127,25 @@ impl TracePool {
         if self.rows.is_empty() { 1.0 } else { (accepted as f64 / self.rows.len() as f64).max(0.25) }
     }
 
-    /// The next rows to be run for a set, in its order: those that together with the successes known make up what it wants, if
-    /// each counts as `share` of a success.
+    /// The next rows to be run for a set, in its order: so many that together with the successes known they make up what it
+    /// wants, where each succeeds with the probability `share`.
     ///
     /// Rows known from other sets count in their turn only: a set takes successes in its own order.
     fn next_rows(&self, set: &Wanted, share: f64) -> Vec<usize> {
-        let mut lacking = set.demos as f64;
+        let (mut expected, mut variance) = (0.0, 0.0_f64);
         let mut rows = Vec::new();
         for &row in &set.order {
             // Sums of shares are not exact.
-            if lacking < 1e-9 {
+            if expected - SURENESS * variance.sqrt() > set.demos as f64 - 1e-9 {
                 break;
             }
             match self.rows.get(&row) {
-                Some(Some(_)) => lacking -= 1.0,
+                Some(Some(_)) => expected += 1.0,
                 Some(None) => {}
                 None => {
                     rows.push(row);
-                    lacking -= share;
+                    expected += share;
+                    variance += share * (1.0 - share);
                 }
             }
         }
@@ -160,6 +165,8 @@ impl TracePool {
     ) -> Result<(), OptimizeError> {
         let limit = run.config.max_errors;
         // Once the run is bound to end, no further row is begun; those in flight are waited for.
+        let batch = self.waves.saturating_sub(1) as u64;
+        run.emit(&Event::Batch { stage: Stage::Bootstrap, batch, rows: wave.len() });
         let outside = AtomicUsize::new(self.outside().count());
         let outside = &outside;
         let running = wave.into_iter().map(|row| async move {
@@ -187,6 +194,8 @@ impl TracePool {
         let running: FuturesUnordered<_> = running.collect();
         let mut results: Vec<_> = running.filter_map(std::future::ready).collect().await;
         results.sort_by_key(|(row, _)| *row);
+        let scored = results.iter().filter(|(_, result)| matches!(result, Ok(Some(_)))).count();
+        run.emit(&Event::BatchEnded { stage: Stage::Bootstrap, batch, rows: results.len(), scored });
         for (row, result) in results {
             let demos = match result {
                 Ok(demos) => demos,

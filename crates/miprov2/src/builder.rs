@@ -64,6 +64,7 @@ pub struct MiproV2Builder {
     checkpoint: Option<PathBuf>,
     checkpoint_overwrite: bool,
     observers: Vec<Arc<dyn Observer>>,
+    trace_content: bool,
     stop: StopSignal,
     clock: Option<Clock>,
     outage_waits: Vec<Duration>,
@@ -103,6 +104,7 @@ impl Default for MiproV2Builder {
             checkpoint: None,
             checkpoint_overwrite: false,
             observers: Vec::new(),
+            trace_content: false,
             stop: StopSignal::new(),
             clock: None,
             outage_waits: [2, 10, 60].map(Duration::from_secs).to_vec(),
@@ -352,6 +354,14 @@ impl MiproV2Builder {
         self
     }
 
+    /// Whether the spans of calls hold prompts and answers (default false): `gen_ai.input.messages` and
+    /// `gen_ai.output.messages`.
+    #[cfg(feature = "tracing")]
+    pub fn trace_content(mut self, yes: bool) -> Self {
+        self.trace_content = yes;
+        self
+    }
+
     /// What ends the run early, with the best program so far.
     pub fn stop(mut self, stop: StopSignal) -> Self {
         self.stop = stop;
@@ -446,6 +456,7 @@ impl MiproV2Builder {
             prices: self.prices,
             checkpoint: self.checkpoint.map(|path| Place::new(path, self.checkpoint_overwrite)),
             observers: self.observers,
+            trace_content: self.trace_content,
             stop: self.stop,
             outage_waits: self.outage_waits,
             sleep: self.sleep,

@@ -3,14 +3,18 @@
 //! Before a call begins, the most that it can use is reserved: a token for every byte of its prompt, and its `max_tokens`. A
 //! call that does not fit beside what was spent is refused and the run ends with the best program so far; one that fits once
 //! calls in flight have turned out smaller waits for them. So a cap holds however many calls run at once.
+//!
+//! What a run gives under a cap depends on no timing: parts of it that could meet the cap do not overlap, and a part counts only
+//! if its calls fit in any order ([`Purse::met`]). A cap on time is the one thing that does depend on it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use teleprompt_core::LmRequest;
-use teleprompt_core::lm::{ModelId, Usage};
+use teleprompt_core::lm::{Message, ModelId, Usage};
+use teleprompt_core::{LmRequest, Media, MediaSource};
 use tokio::sync::Notify;
 
 use crate::digest::Digest;
@@ -19,6 +23,9 @@ use crate::digest::Digest;
 const MESSAGE_OVERHEAD: u64 = 16;
 /// The completion that is reserved for a request without `max_tokens`, unless [`Caps::open_completion`] says otherwise.
 const OPEN_COMPLETION: u64 = 4096;
+/// What is reserved at least for an image, a sound or a document: a small file can be a large picture, and the most that
+/// providers count for one picture is a few thousand.
+const LEAST_MEDIA: u64 = 8192;
 
 /// What a run may use; `None` means no cap. All of a run counts, what an earlier process of it put into its checkpoint too.
 ///
@@ -43,6 +50,10 @@ pub struct Caps {
     /// Tokens reserved for the completion of a request that sets no `max_tokens` (default 4096). A model that writes more
     /// than this can pass a cap on tokens or money; set `max_tokens` where that matters.
     pub open_completion: Option<u64>,
+    /// Tokens reserved for each image, sound or document of a prompt. Without it, one for every Base64 character of what is
+    /// given as bytes, at least 8192, which is more than providers count; and a prompt with media at an address, the size of
+    /// which is not known, ends a run under a cap on tokens or money.
+    pub media: Option<u64>,
 }
 
 impl Caps {
@@ -71,6 +82,13 @@ impl Caps {
     #[must_use]
     pub fn time(mut self, limit: Duration) -> Self {
         self.time = Some(limit);
+        self
+    }
+
+    /// These caps with `tokens` reserved for each image, sound or document of a prompt.
+    #[must_use]
+    pub fn media(mut self, tokens: u64) -> Self {
+        self.media = Some(tokens);
         self
     }
 
@@ -192,9 +210,20 @@ struct Ledger {
     spent: Spent,
     reserved: Spent,
     slowest: Duration,
-    /// What each answer cost, and which answers each part of the schedule used, for sums that do not depend on timing.
-    costs: BTreeMap<Digest, Spent>,
+    /// What each answer took and what was reserved for it, and which answers each part of the schedule used, for sums that do
+    /// not depend on timing.
+    costs: BTreeMap<Digest, (Spent, Spent)>,
     used: BTreeMap<u64, BTreeSet<Digest>>,
+    /// The first cap that refused a call.
+    refused: Option<String>,
+}
+
+impl Ledger {
+    /// What the answers that these parts used took and reserved, each answer once.
+    fn costs_of(&self, parts: RangeInclusive<u64>) -> impl Iterator<Item = &(Spent, Spent)> {
+        let keys: BTreeSet<&Digest> = self.used.range(parts).flat_map(|(_, keys)| keys).collect();
+        keys.into_iter().filter_map(|key| self.costs.get(key))
+    }
 }
 
 /// What is reserved for a call in flight; given back when it is dropped.
@@ -238,11 +267,16 @@ impl Purse {
         }
     }
 
+    /// What so many tokens of a prompt cost.
+    pub(crate) fn prompt_cost(&self, model: &ModelId, tokens: u64) -> Spent {
+        Spent { calls: 0, ..self.cost(model, &Usage { input_tokens: tokens, ..Usage::default() }) }
+    }
+
     /// Adds what a process before this one has spent on an answer.
-    pub(crate) fn add_known(&self, key: Digest, cost: Spent) {
+    pub(crate) fn add_known(&self, key: Digest, cost: Spent, most: Spent) {
         let mut ledger = self.ledger();
         ledger.spent = ledger.spent.plus(cost);
-        ledger.costs.insert(key, cost);
+        ledger.costs.insert(key, (cost, most));
     }
 
     /// Adds what a call of a process before this one may have used, which gave no answer.
@@ -259,12 +293,25 @@ impl Purse {
     }
 
     /// What the answers used by these parts of the schedule cost, each answer once.
-    pub(crate) fn used_by(&self, parts: std::ops::RangeInclusive<u64>) -> Spent {
+    pub(crate) fn used_by(&self, parts: RangeInclusive<u64>) -> Spent {
         let ledger = self.ledger();
-        let keys: BTreeSet<&Digest> = ledger.used.range(parts).flat_map(|(_, keys)| keys).collect();
-        keys.into_iter()
-            .filter_map(|key| ledger.costs.get(key))
-            .fold(Spent::default(), |sum, cost| sum.plus(*cost))
+        ledger.costs_of(parts).fold(Spent::default(), |sum, (took, _)| sum.plus(*took))
+    }
+
+    /// The cap that the calls of these parts met, or may have met had they been made in another order: so that what comes of it
+    /// depends on no order. A call needs room for all that it reserves, though it takes less.
+    pub(crate) fn met(&self, parts: RangeInclusive<u64>) -> Option<String> {
+        if !self.counts() {
+            return None;
+        }
+        let refused = self.ledger().refused.clone();
+        refused.or_else(|| self.refusal(self.used_by(parts.clone()).plus(self.room(parts))))
+    }
+
+    /// The most that a call of these parts reserved beyond what it took: so much has to be left for the last call to begin.
+    pub(crate) fn room(&self, parts: RangeInclusive<u64>) -> Spent {
+        let beyond = |room: Spent, (took, most): &(Spent, Spent)| room.max(most.minus(*took));
+        self.ledger().costs_of(parts).fold(Spent::default(), beyond)
     }
 
     /// The cap that stands in the way of spending this much, if one does.
@@ -290,9 +337,9 @@ impl Purse {
     /// Reserves the most that a request can use, waiting for calls in flight where that may help.
     ///
     /// # Errors
-    /// The cap that does not allow the call.
+    /// Why the call may not begin: the cap that does not allow it.
     pub(crate) async fn reserve(&self, model: &ModelId, request: &LmRequest) -> Result<Reserved<'_>, String> {
-        let most = self.most(model, request);
+        let most = self.most(model, request)?;
         loop {
             let settled = self.settled.notified();
             tokio::pin!(settled);
@@ -302,10 +349,11 @@ impl Purse {
                 let mut ledger = self.ledger();
                 let now = self.elapsed();
                 if let Some(limit) = self.caps.time.filter(|limit| now + ledger.slowest >= *limit) {
-                    return Err(format!("the cap of {:.1} s", limit.as_secs_f64()));
+                    return Err(format!("the cap of {:.1} s is reached", limit.as_secs_f64()));
                 }
                 if let Some(refusal) = self.refusal(ledger.spent.plus(most)) {
-                    return Err(refusal);
+                    ledger.refused.get_or_insert_with(|| refusal.clone());
+                    return Err(format!("{refusal} is reached"));
                 }
                 if self.refusal(ledger.spent.plus(ledger.reserved).plus(most)).is_none() {
                     ledger.reserved = ledger.reserved.plus(most);
@@ -316,15 +364,37 @@ impl Purse {
         }
     }
 
-    fn most(&self, model: &ModelId, request: &LmRequest) -> Spent {
+    /// The most that a request can use.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    fn most(&self, model: &ModelId, request: &LmRequest) -> Result<Spent, String> {
         let bytes: usize = request.messages.iter().map(|message| message.text().len()).sum();
         let constraint = request.constraint.as_ref().map_or(0, |held| format!("{held:?}").len());
-        let input_tokens =
+        let mut input_tokens =
             (bytes + constraint) as u64 + MESSAGE_OVERHEAD * (1 + request.messages.len() as u64);
+        if self.caps.tokens.is_some() || self.caps.usd.is_some() {
+            for media in request.messages.iter().flat_map(Message::media) {
+                let tokens = self.media_tokens(media)?;
+                input_tokens = input_tokens.saturating_add(tokens);
+            }
+        }
         let open = self.caps.open_completion.unwrap_or(OPEN_COMPLETION);
         let completions = u64::from(request.settings.n.unwrap_or(1).max(1));
         let output_tokens = completions * request.settings.max_tokens.map_or(open, u64::from);
-        self.cost(model, &Usage { input_tokens, output_tokens, ..Usage::default() })
+        Ok(self.cost(model, &Usage { input_tokens, output_tokens, ..Usage::default() }))
+    }
+
+    /// The most tokens of an image, a sound or a document.
+    fn media_tokens(&self, media: &Media) -> Result<u64, String> {
+        match (self.caps.media, &media.source) {
+            (Some(tokens), _) => Ok(tokens),
+            (None, MediaSource::Base64(data)) => Ok(LEAST_MEDIA.max(data.len() as u64)),
+            (None, _) => Err(format!(
+                "a cap on tokens or USD cannot be held: nobody knows how many tokens {media} takes; set `Caps::media`, or cap calls \
+                 instead"
+            )),
+        }
     }
 }
 
@@ -346,7 +416,7 @@ impl Reserved<'_> {
         ledger.spent = ledger.spent.plus(took);
         ledger.slowest = ledger.slowest.max(self.purse.elapsed().saturating_sub(self.began));
         if let Some(key) = key {
-            ledger.costs.insert(key, took);
+            ledger.costs.insert(key, (took, self.most));
         }
         drop(ledger);
         self.purse.settled.notify_waiters();

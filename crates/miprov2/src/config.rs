@@ -190,6 +190,8 @@ pub(crate) struct Config {
     pub(crate) prices: BTreeMap<String, TokenPrice>,
     pub(crate) checkpoint: Option<Place>,
     pub(crate) observers: Vec<Arc<dyn Observer>>,
+    /// Whether prompts and answers are recorded in spans.
+    pub(crate) trace_content: bool,
     pub(crate) stop: StopSignal,
     pub(crate) clock: Clock,
     pub(crate) outage_waits: Vec<Duration>,

@@ -24,6 +24,7 @@ use crate::checkpoint::{FailureKind, Journal, Known, Outcome, Record};
 use crate::digest::Digest;
 use crate::limit::Limit;
 use crate::once::{Once, Turn};
+use crate::spans::CallSpan;
 
 /// Tells a run to end: no new LM call begins, those in flight are waited for, the best program so far is the result.
 ///
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     tally: Mutex<Tally>,
     outage: Outage,
     observers: Vec<Arc<dyn Observer>>,
+    /// Whether prompts and answers are recorded in spans.
+    trace_content: bool,
 }
 
 /// Waits for so long.
@@ -124,10 +127,10 @@ impl Shared {
         (journal, known): (Option<Journal>, Known),
         share: bool,
         outage: Outage,
-        observers: Vec<Arc<dyn Observer>>,
+        (observers, trace_content): (Vec<Arc<dyn Observer>>, bool),
     ) -> Self {
-        for (key, paid) in &known.paid {
-            purse.add_known(*key, *paid);
+        for (key, (paid, most)) in &known.paid {
+            purse.add_known(*key, *paid, *most);
         }
         known.lost.values().flatten().for_each(|most| purse.add_lost(*most));
         Self {
@@ -142,12 +145,16 @@ impl Shared {
             tally: Mutex::default(),
             outage,
             observers,
+            trace_content,
         }
     }
 
-    /// No further call begins; each gets this error. The first reason stands.
-    pub(crate) fn halt(&self, error: LmError) {
-        self.halted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    /// No further call begins; each gets this error. The first reason stands; gives whether this is it.
+    pub(crate) fn halt(&self, error: LmError) -> bool {
+        let mut halted = self.halted.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = halted.is_none();
+        halted.get_or_insert(error);
+        first
     }
 
     fn emit(&self, event: &Event) {
@@ -160,15 +167,23 @@ impl Shared {
     /// was answered while it was made again, with all calls. Gives whether the call should be made again.
     async fn pause(&self, error: &LmError, times: usize, answered: u64, pauses: u64) -> bool {
         let Some(wait) = self.outage.waits.get(times) else { return false };
-        if !error.is_retryable() {
+        let others = self.outage.answered.load(Ordering::SeqCst) != answered;
+        if !error.is_retryable() || (times > 0 && others) {
             return false;
         }
+        if self.stop.is_stopped() {
+            // To be refused, not to be kept as a failure.
+            return true;
+        }
+        self.emit(&Event::Retried {
+            model: error.model.clone(),
+            attempt: u32::try_from(times).unwrap_or(u32::MAX).saturating_add(1),
+            seconds: wait.as_secs_f64(),
+            message: error.to_string(),
+        });
         if times == 0 {
             self.wait(*wait).await;
             return true;
-        }
-        if self.outage.answered.load(Ordering::SeqCst) != answered {
-            return false;
         }
         let mut paused = self.outage.pauses.lock().await;
         // Where the number has changed, another call has waited for both.
@@ -262,6 +277,21 @@ impl Gate {
     /// One call of the model, or several where its provider is away; the answer is kept before it is given.
     async fn ask(&self, request: &LmRequest, key: Digest) -> Result<LmResponse, LmError> {
         let _permit = self.shared.limit.acquire(self.part).await;
+        if let Some(refusal) = self.shared.refusal(self.model()) {
+            return Err(refusal);
+        }
+        let span = CallSpan::begin(self.model(), request, Some(self.role), self.shared.trace_content);
+        let answer = span.around(self.attempts(request, key, &span)).await;
+        span.end(answer.as_ref());
+        answer
+    }
+
+    async fn attempts(
+        &self,
+        request: &LmRequest,
+        key: Digest,
+        span: &CallSpan,
+    ) -> Result<LmResponse, LmError> {
         let outage = &self.shared.outage;
         let mut times = 0;
         loop {
@@ -276,6 +306,7 @@ impl Gate {
             };
             if self.shared.pause(&error, times, answered, pauses).await {
                 times += 1;
+                span.retried(times);
                 continue;
             }
             if let Some(kind) = FailureKind::of(&error.kind) {
@@ -297,11 +328,11 @@ impl Gate {
         }
         let reserved = match shared.purse.reserve(model, request).await {
             Ok(reserved) => reserved,
-            Err(cap) => {
-                let reason = format!("{cap} is reached");
-                shared.emit(&Event::CapReached { reason: reason.clone() });
-                let refusal = LmError::new(model.clone(), LmErrorKind::Stopped, reason);
-                shared.halt(refusal.clone());
+            Err(reason) => {
+                let refusal = LmError::new(model.clone(), LmErrorKind::Stopped, reason.clone());
+                if shared.halt(refusal.clone()) {
+                    shared.emit(&Event::CapReached { reason });
+                }
                 return Err(refusal);
             }
         };

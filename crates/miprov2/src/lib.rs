@@ -11,6 +11,14 @@
 //! A run that keeps a [checkpoint](MiproV2Builder::checkpoint) goes on after it was killed; one with [`Caps`] never uses more
 //! than they allow.
 //!
+//! # Watching a run
+//! Everything that happens is an [`Event`](teleprompt_core::Event): stages, batches of rows, trials, failures, retries, caps.
+//! [`Progress`] shows them on a terminal or in a log, [`EventLog`] writes them as lines of JSON, a closure does as you like. With
+//! the feature `tracing` a run has spans: `optimize mipro_v2`, in it the stages, in them evaluations, in them one
+//! `chat {model}` for each call with its usage, retries and error, under OpenTelemetry's names for generative AI (`gen_ai.*`,
+//! status: development); `TraceEvents` adds the events. Keys are never recorded, prompts and answers only with
+//! `MiproV2Builder::trace_content`. To export: a subscriber with `tracing-opentelemetry`, as for any program with spans.
+//!
 //! **Absent on purpose:** providers and caches (any [`Lm`](teleprompt_core::Lm) will do), files other than the saved program and
 //! the checkpoint, and an executor.
 
@@ -27,12 +35,14 @@ mod gate;
 mod limit;
 mod observe;
 mod once;
+mod opening;
 mod optimizer;
 mod plan;
 mod report;
 mod rows;
 mod run;
 mod search;
+mod spans;
 mod stats;
 
 pub use bootstrap::FailedRow;
@@ -52,4 +62,6 @@ pub use report::{
 };
 pub use search::adaptive;
 pub use search::{Choice, Choices, Ended, Options, Posterior, SearchSpace, TrialKind, TrialRecord};
+#[cfg(feature = "tracing")]
+pub use spans::{TraceEvents, Traced};
 pub use stats::PairedDifference;

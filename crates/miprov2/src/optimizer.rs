@@ -6,30 +6,31 @@
 //!   the baseline, in full ─────────────────────────────▶┘
 //! ```
 //!
-//! All of it passes one gate with one limit ([`crate::gate`]); what others wait for goes first.
+//! All of it passes one gate with one limit ([`crate::gate`]); what others wait for goes first. What comes before the search is
+//! in [`crate::opening`].
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use futures::future::join;
 use teleprompt_core::evaluate::RowResult;
 use teleprompt_core::lm::ModelId;
-use teleprompt_core::{CallRole, Candidate, EvaluateError, Evaluation, Event, Metric, Program, Stage};
-use teleprompt_propose::{Prepared, ProposalRequest, Proposals, ProposeError};
+use teleprompt_core::{Candidate, EvaluateError, Evaluation, Event, Metric, Program, Stage};
 
 use crate::bootstrap::FailedRow;
 use crate::builder::MiproV2Builder;
 use crate::checkpoint::{Fingerprint, Journal};
 use crate::config::{Budget, Config};
 use crate::dataset::Dataset;
-use crate::demo_sets::{self, DemoSets};
+use crate::demo_sets::DemoSets;
 use crate::error::OptimizeError;
+use crate::opening::{self, originals, request};
 use crate::plan::Plan;
 use crate::report::{self, Optimized, TestResult};
 use crate::rows::Rows;
 use crate::run::{Run, part};
 use crate::search::adaptive::drive;
 use crate::search::{Ended, Found, SearchSpace, reference};
+use crate::spans::Spans;
 
 /// The MIPROv2 optimizer: finds instructions and demos for every predictor of a program that together score best.
 ///
@@ -78,6 +79,7 @@ impl MiproV2 {
         metric: &dyn Metric,
     ) -> Result<Optimized, OptimizeError> {
         let mut run = self.run(program, data, metric)?;
+        run.spans = Spans::begin();
         let plan = plan(&run, data.test_rows().len());
         run.emit(&Event::Started { lines: opening_lines(&run, &plan) });
         let mut finished = false;
@@ -86,7 +88,11 @@ impl MiproV2 {
             finished = known.ended.as_deref() == Some(COMPLETE);
             run = run.with_journal(journal, known);
         }
-        let outcome = optimize(&run, plan, data).await;
+        let below = plan.below(&self.config.caps).map(|warning| run.warn(warning));
+        let mut outcome = run.spans.run().around(optimize(&run, plan, data)).await;
+        if let Ok(best) = &mut outcome {
+            best.report.warnings.splice(0..0, below);
+        }
         let how = match outcome.as_ref().map(|best| &best.report.ended) {
             Ok(Ended::Complete | Ended::Early { .. }) => COMPLETE,
             Ok(Ended::Stopped { .. }) => "stopped",
@@ -118,26 +124,7 @@ const COMPLETE: &str = "complete";
 /// A whole run. Demos, proposals and the baseline are made at once; then the search, and at last the test rows.
 async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized, OptimizeError> {
     let rows = Rows::new(run, Stage::Search, &run.val);
-    let learned = async {
-        let learned = learn(run, &plan).await;
-        if let Err(error) = &learned {
-            run.halt(&error.to_string());
-        }
-        learned
-    };
-    let baseline = async {
-        let all: Vec<usize> = match &run.config.adaptive {
-            None => (0..run.val.len()).collect(),
-            Some(_) => drive::first_rows(run, plan.evaluation_runs),
-        };
-        run.begin(Stage::Search, plan.evaluation_runs as u64);
-        let results = rows.run(part::SEARCH, &run.config.start, &all).await;
-        if let Err(error) = &results {
-            run.halt(&error.to_string());
-        }
-        results
-    };
-    let (learned, baseline) = join(learned, baseline).await;
+    let (learned, baseline) = opening::run(run, &rows, &plan).await;
     let broken = || run.shared.journal.as_ref().and_then(Journal::broken);
     let (mut demos, mut proposals, mut stopped) = (DemoSets::default(), originals(run)?, None);
     let mut unlearned = None;
@@ -185,7 +172,9 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
     if let (Ended::Complete | Ended::Early { .. }, Some(cap)) =
         (&found.ended, test_refusal(run, &found, data))
     {
-        found.ended = Ended::Stopped { reason: format!("{cap} leaves no room for the test rows") };
+        let reason = format!("{cap} leaves no room for the test rows");
+        run.cap(&reason);
+        found.ended = Ended::Stopped { reason };
     }
     let tested = match found.ended {
         Ended::Stopped { .. } => Ok(None),
@@ -214,38 +203,15 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
 fn test_refusal(run: &Run<'_>, found: &Found, data: &Dataset) -> Option<String> {
     let purse = &run.shared.purse;
     let rows = 2 * data.test_rows().len();
-    let needed = purse.used_by(0..=part::TEST - 1).plus(found.row_cost.scaled(rows as f64));
+    let before = 0..=part::TEST - 1;
+    let needed =
+        purse.used_by(before.clone()).plus(purse.room(before)).plus(found.row_cost.scaled(rows as f64));
     if purse.counts() && rows > 0 { purse.refusal(needed) } else { None }
 }
 
 /// Whether an evaluation ended because the run did.
 fn is_stop(error: &EvaluateError) -> bool {
     matches!(error, EvaluateError::Fatal(error) if error.is_stopped())
-}
-
-/// Steps 1 and 2: demo sets, and instructions grounded in them.
-async fn learn(run: &Run<'_>, plan: &Plan) -> Result<(DemoSets, Proposals), OptimizeError> {
-    let demos = async {
-        run.begin(Stage::Bootstrap, plan.bootstrap_runs.1 as u64);
-        let mut demos = demo_sets::make(run).await;
-        match &mut demos {
-            Ok(demos) => {
-                let warning = run.end(Stage::Bootstrap, &demos.sets);
-                demos.warnings.extend(warning);
-            }
-            Err(error) => run.halt(&error.to_string()),
-        }
-        demos
-    };
-    let no_demos = BTreeMap::new();
-    let on_call = || run.step(Stage::Propose);
-    let request = request(run, &no_demos).with_on_call(&on_call);
-    let cx = run.cx(CallRole::Prompt, Stage::Propose, part::PROPOSE);
-    run.begin(Stage::Propose, plan.proposal_calls.nominal);
-    let (demos, prepared) = join(demos, run.config.proposer.prepare(&cx, &request)).await;
-    let demos = demos?;
-    let proposals = propose(run, &demos, prepared).await?;
-    Ok((demos, proposals))
 }
 
 fn plan(run: &Run<'_>, test_rows: usize) -> Plan {
@@ -280,69 +246,6 @@ fn opening_lines(run: &Run<'_>, plan: &Plan) -> Vec<String> {
     );
     lines.insert(usize::from(!plan.sent_to.is_empty()), strategy);
     lines
-}
-
-/// The instructions that there are without a proposer.
-fn originals(run: &Run<'_>) -> Result<Proposals, OptimizeError> {
-    Ok(Proposals::originals(&request(run, &BTreeMap::new()))?)
-}
-
-/// Step 2: instructions for every predictor.
-async fn propose(
-    run: &Run<'_>,
-    demos: &DemoSets,
-    prepared: Result<Prepared, ProposeError>,
-) -> Result<Proposals, OptimizeError> {
-    let on_call = || run.step(Stage::Propose);
-    let cx = run.cx(CallRole::Prompt, Stage::Propose, part::PROPOSE);
-    let request = request(run, &demos.sets).with_on_call(&on_call);
-    let originals = Proposals::originals(&request)?;
-    // Demos are paid for by now: a proposer that fails leaves the instructions that there are, the original at least.
-    let proposed = match prepared {
-        Ok(prepared) => run.config.proposer.propose(&cx, &request.clone().with_prepared(&prepared)).await,
-        Err(error) => Err(error),
-    };
-    let complete = proposed.is_ok();
-    let mut proposals = proposed.unwrap_or_else(|error| {
-        let message = format!("no further instructions could be proposed: {error}");
-        let mut proposals = error.into_partial().unwrap_or_default();
-        proposals.warnings.push(message);
-        proposals
-    });
-    for (name, original) in originals.instructions {
-        let proposed = proposals.instructions.entry(name).or_default();
-        if proposed.is_empty() {
-            *proposed = original;
-        }
-    }
-    for warning in &proposals.warnings {
-        run.warn(warning.clone());
-    }
-    for (predictor, instructions) in &proposals.instructions {
-        for (index, proposed) in instructions.iter().enumerate() {
-            run.emit(&Event::Proposed {
-                predictor: predictor.to_string(),
-                index,
-                instruction: proposed.instruction.clone(),
-            });
-        }
-    }
-    if complete {
-        proposals.warnings.extend(run.end(Stage::Propose, &proposals.instructions));
-    }
-    Ok(proposals)
-}
-
-fn request<'a>(
-    run: &'a Run<'_>,
-    demo_sets: &'a BTreeMap<teleprompt_core::PredictorName, Vec<Arc<[teleprompt_core::Demo]>>>,
-) -> ProposalRequest<'a> {
-    ProposalRequest::new(run.program, &run.train, demo_sets)
-        .with_predictors(run.names.clone())
-        .with_num_candidates(run.config.num_instructions())
-        .with_seed(run.config.seed)
-        .with_temperature(run.config.init_temperature)
-        .with_start(&run.config.start)
 }
 
 /// Refuses to search where nothing that the model wrote could be read: neither the teacher's answers nor the program's.

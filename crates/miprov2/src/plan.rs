@@ -13,6 +13,7 @@ use teleprompt_core::lm::ModelId;
 use teleprompt_core::{AdapterCall, CallRole, Example};
 use teleprompt_propose::CallRange;
 
+use crate::caps::Caps;
 use crate::demo_sets;
 use crate::run::Run;
 use crate::search::reference;
@@ -92,6 +93,30 @@ impl Plan {
         Span {
             least: spread(sum(|calls| calls.least)).max(latency.mul_f64(self.chain as f64)),
             most: spread(sum(|calls| calls.most)) + latency.mul_f64((self.chain + around) as f64),
+        }
+    }
+
+    /// What to say of caps that are below the fewest calls, tokens or USD that the run is expected to need.
+    pub(crate) fn below(&self, caps: &Caps) -> Option<String> {
+        let calls: u64 = self.calls.values().map(|calls| calls.least).sum();
+        let tokens: u64 = self.tokens.values().map(|tokens| tokens.least).sum();
+        let below = |cap: String, least: String| {
+            format!(
+                "{cap} is below the {least} that this run is expected to need at least: it will end early, with the best program by \
+                 then"
+            )
+        };
+        match (caps.calls, caps.tokens, caps.usd.zip(self.usd)) {
+            (Some(cap), ..) if cap < calls => {
+                Some(below(format!("the cap of {cap} LM calls"), format!("{calls} calls")))
+            }
+            (_, Some(cap), _) if cap < tokens => {
+                Some(below(format!("the cap of {cap} tokens"), format!("{tokens} tokens")))
+            }
+            (.., Some((cap, usd))) if cap < usd.least => {
+                Some(below(format!("the cap of {cap} USD"), format!("{:.4} USD", usd.least)))
+            }
+            _ => None,
         }
     }
 

@@ -19,10 +19,12 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use teleprompt_core::evaluate::{RowError, RowErrorKind, RowResult, RowScore, run_row};
 use teleprompt_core::{CallRole, Candidate, Ctx, EvaluateError, Event, Example, Stage};
+use tokio::sync::Notify;
 
 use crate::digest::Digest;
 use crate::once::{Once, Turn};
-use crate::run::Run;
+use crate::run::{Run, first_part};
+use crate::search::standing::Progress;
 
 /// The rows of one stage.
 pub(crate) struct Rows<'a> {
@@ -33,6 +35,9 @@ pub(crate) struct Rows<'a> {
     known: Once<(u64, Digest, usize), RowResult>,
     /// What the model or the metric failed.
     failed: Mutex<BTreeMap<(u64, usize), RowError>>,
+    /// By part: how much of it has come back.
+    progress: Mutex<BTreeMap<u64, Progress>>,
+    moved: Notify,
 }
 
 /// One portion of rows while it runs.
@@ -47,7 +52,8 @@ struct Portion<'r> {
 
 impl<'a> Rows<'a> {
     pub(crate) fn new(run: &'a Run<'a>, stage: Stage, examples: &'a [Example]) -> Self {
-        Self { run, stage, examples, known: Once::default(), failed: Mutex::default() }
+        let (known, failed, progress, moved) = Default::default();
+        Self { run, stage, examples, known, failed, progress, moved }
     }
 
     /// How many rows there are.
@@ -76,9 +82,12 @@ impl<'a> Rows<'a> {
         let fatal = Mutex::new(None);
         let scope = if self.run.config.share_known { 0 } else { part };
         let portion = Portion { part, scope, candidate: Digest::of(candidate), cx: &cx, fatal: &fatal };
-        let running: FuturesUnordered<_> = rows.iter().map(|&row| self.row(&portion, row)).collect();
-        let mut results: BTreeMap<usize, RowResult> =
-            running.filter_map(std::future::ready).map(|result| (result.row, result)).collect().await;
+        let (stage, batch) = (self.stage, part.saturating_sub(first_part(self.stage)));
+        let span = self.run.spans.stage(stage).evaluation(batch, rows.len());
+        self.run.emit(&Event::Batch { stage, batch, rows: rows.len() });
+        let mut results = span.around(self.portion(&portion, rows)).await;
+        let scored = results.values().filter(|result| result.score().is_some()).count();
+        self.run.emit(&Event::BatchEnded { stage, batch, rows: results.len(), scored });
         if let Some(error) = fatal.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);
         }
@@ -89,6 +98,39 @@ impl<'a> Rows<'a> {
             return Err(EvaluateError::TooManyErrors { limit, errors });
         }
         Ok(rows.iter().filter_map(|row| results.remove(row)).collect())
+    }
+
+    /// The results of a portion's rows, by row; those of all unless it is bound to end.
+    async fn portion(&self, portion: &Portion<'_>, rows: &[usize]) -> BTreeMap<usize, RowResult> {
+        let mut running: FuturesUnordered<_> = rows.iter().map(|&row| self.row(portion, row)).collect();
+        let mut results = BTreeMap::new();
+        while let Some(ended) = running.next().await {
+            if let Some(result) = ended {
+                self.note_progress(portion.part, result.score());
+                results.insert(result.row, result);
+            }
+        }
+        results
+    }
+
+    fn note_progress(&self, part: u64, score: Option<f64>) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let part = progress.entry(part).or_default();
+        part.ended += 1;
+        part.scored += usize::from(score.is_some());
+        part.sum += score.unwrap_or(0.0);
+        self.moved.notify_one();
+    }
+
+    /// How much of a part of so many rows has come back.
+    pub(crate) fn progress(&self, part: u64, rows: usize) -> Progress {
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        Progress { rows, ..progress.get(&part).copied().unwrap_or_default() }
+    }
+
+    /// Waits until a row has ended since it was last waited for.
+    pub(crate) async fn moved(&self) {
+        self.moved.notified().await;
     }
 
     /// The result of one row; `None` when the portion is bound to end.

@@ -8,7 +8,7 @@
 //!
 //! Parts overlap under one limit. The lower number goes first where calls wait, for the later parts wait for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use crate::digest::Digest;
 use crate::error::OptimizeError;
 use crate::gate::{Gate, Outage, Shared};
 use crate::limit::Limit;
+use crate::spans::Spans;
 
 /// The numbers of the parts.
 pub(crate) mod part {
@@ -33,6 +34,16 @@ pub(crate) mod part {
     /// The baseline; the trials and full evaluations follow.
     pub(crate) const SEARCH: u64 = 2;
     pub(crate) const TEST: u64 = u64::MAX / 2;
+}
+
+/// The number of a stage's first part.
+pub(crate) fn first_part(stage: Stage) -> u64 {
+    match stage {
+        Stage::Bootstrap => part::BOOTSTRAP,
+        Stage::Propose => part::PROPOSE,
+        Stage::Search => part::SEARCH,
+        Stage::Test => part::TEST,
+    }
 }
 
 /// One run of the optimizer.
@@ -48,6 +59,8 @@ pub(crate) struct Run<'a> {
     pub(crate) rows: Limit,
     pub(crate) shared: Arc<Shared>,
     meters: BTreeMap<Stage, Arc<Meter>>,
+    left_out: Mutex<BTreeSet<Stage>>,
+    pub(crate) spans: Spans,
     /// When stages began and ended, since the start.
     times: Mutex<BTreeMap<Stage, (Duration, Duration)>>,
     /// What an earlier process of the run found, to be compared with.
@@ -58,9 +71,9 @@ pub(crate) struct Run<'a> {
 fn shared(config: &Config, journal: Option<Journal>, known: Known) -> Arc<Shared> {
     let purse = Purse::new(config.caps, config.prices.clone(), config.clock.clone());
     let outage = Outage::new(config.outage_waits.clone(), config.sleep.clone());
-    let (stop, observers) = (config.stop.clone(), config.observers.clone());
+    let (stop, watched) = (config.stop.clone(), (config.observers.clone(), config.trace_content));
     let kept = (journal, known);
-    Arc::new(Shared::new(config.concurrency, stop, purse, kept, config.share_known, outage, observers))
+    Arc::new(Shared::new(config.concurrency, stop, purse, kept, config.share_known, outage, watched))
 }
 
 /// What an earlier process found.
@@ -93,6 +106,8 @@ impl<'a> Run<'a> {
             rows: Limit::new(config.concurrency),
             meters: STAGES.into_iter().map(|stage| (stage, Arc::new(Meter::new()))).collect(),
             times: Mutex::default(),
+            left_out: Mutex::default(),
+            spans: Spans::default(),
             found: Found::default(),
             config,
             program,
@@ -133,7 +148,9 @@ impl<'a> Run<'a> {
 
     /// What was asked, by stage and role.
     pub(crate) fn counts(&self) -> BTreeMap<Stage, BTreeMap<CallRole, CallCounts>> {
-        let counts = self.meters.iter().map(|(stage, meter)| (*stage, meter.counts()));
+        let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = self.meters.iter().filter(|(stage, _)| !left_out.contains(stage));
+        let counts = counted.map(|(stage, meter)| (*stage, meter.counts()));
         counts.filter(|(_, counts)| !counts.is_empty()).collect()
     }
 
@@ -142,10 +159,22 @@ impl<'a> Run<'a> {
         self.program.predictors().into_iter().filter(|named| !named.frozen)
     }
 
-    /// No further call of the run begins.
-    pub(crate) fn halt(&self, reason: &str) {
+    /// No further call of the run begins; the first reason stands. Gives whether this is it.
+    pub(crate) fn halt(&self, reason: &str) -> bool {
         let model = self.config.task_lm.model().clone();
-        self.shared.halt(LmError::new(model, LmErrorKind::Stopped, reason));
+        self.shared.halt(LmError::new(model, LmErrorKind::Stopped, reason))
+    }
+
+    /// A cap ends the run for this reason.
+    pub(crate) fn cap(&self, reason: &str) {
+        if self.halt(reason) {
+            self.emit(&Event::CapReached { reason: reason.to_owned() });
+        }
+    }
+
+    /// Leaves a stage that a cap cut out of the counts by stage: how far it came depends on timing.
+    pub(crate) fn leave_out(&self, stage: Stage) {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).insert(stage);
     }
 
     pub(crate) fn emit(&self, event: &Event) {
@@ -178,6 +207,8 @@ impl<'a> Run<'a> {
         if let Some((_, end)) = self.times.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&stage) {
             *end = now;
         }
+        self.emit(&Event::StageEnded { stage });
+        self.spans.end(stage);
         let digest = Digest::of(result);
         let journal = self.shared.journal.as_ref()?;
         match self.found.stages.get(&stage) {

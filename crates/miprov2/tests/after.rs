@@ -6,7 +6,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use futures::executor::block_on;
-use teleprompt_core::{Ctx, Evaluate, Event, Example, Observer, Prediction, SavedProgram};
+use teleprompt_core::lm::LmErrorKind;
+use teleprompt_core::{Ctx, Evaluate, Event, Example, Observer, Prediction, SavedProgram, Stage};
 use teleprompt_miprov2::{
     Auto, Caps, Dataset, EventLog, MiproV2, MiproV2Builder, Optimized, Process, Progress, Report, TokenPrice,
     TrialKind,
@@ -197,6 +198,25 @@ fn a_run_can_be_watched() {
     };
     assert_eq!(steps(teleprompt_core::Stage::Search), best.report.requested_runs());
     assert_eq!(steps(teleprompt_core::Stage::Test), 200);
+    for stage in [Stage::Bootstrap, Stage::Propose, Stage::Search, Stage::Test] {
+        let at = |wanted: &dyn Fn(&Event) -> bool| events.iter().position(wanted).unwrap();
+        let begin = at(&|event| matches!(event, Event::Stage { stage: begun, .. } if *begun == stage));
+        let end = at(&|event| matches!(event, Event::StageEnded { stage: ended } if *ended == stage));
+        assert!(begin < end, "{stage:?}");
+    }
+    // Every row belongs to a batch, and every batch ends.
+    let batches = |wanted: Stage| -> (usize, usize) {
+        let rows = |event: &Event| match event {
+            Event::Batch { stage, rows, .. } if *stage == wanted => (*rows, 0),
+            Event::BatchEnded { stage, rows, .. } if *stage == wanted => (0, *rows),
+            _ => (0, 0),
+        };
+        events.iter().map(rows).fold((0, 0), |sum, rows| (sum.0 + rows.0, sum.1 + rows.1))
+    };
+    let asked = best.report.requested_runs();
+    assert_eq!((batches(Stage::Search), batches(Stage::Test)), ((asked, asked), (200, 200)));
+    let bootstrapped = steps(Stage::Bootstrap);
+    assert_eq!(batches(Stage::Bootstrap), (bootstrapped, bootstrapped));
 
     let text_of_pipe = text(&pipe);
     for line in [
@@ -209,6 +229,51 @@ fn a_run_can_be_watched() {
     assert!(text_of_pipe.lines().count() < 40 && !text_of_pipe.contains('\r'), "{text_of_pipe}");
     assert!(text(&live).contains("\rdemos 0/100"));
     assert!(text(&live).ends_with(&format!("{}\n", best.report.to_string().lines().last().unwrap())));
+}
+
+#[test]
+fn retries_failures_and_the_cap_are_events_and_are_shown() {
+    let (lines, pipe) = (Shared::default(), Shared::default());
+    let observers: [Arc<dyn Observer>; 2] =
+        [Arc::new(EventLog::new(lines.clone())), Arc::new(Progress::to(Box::new(pipe.clone()), false))];
+    let lm = Faulty::new(task().lm())
+        .with(When::OneRequestIn { n: 40, seed: 2 }, Fault::Error(LmErrorKind::Timeout))
+        .with(When::OneRequestIn { n: 8, seed: 1 }, Fault::Garble);
+    let lm = Faulty::new(lm)
+        .with(When::FirstAttempts(1), Fault::Error(LmErrorKind::RateLimited { retry_after: None }));
+    let builder = observers.into_iter().fold(builder(), MiproV2Builder::observer).task_lm(Arc::new(lm));
+    let builder = builder.outage_waits([std::time::Duration::from_secs(3)]).max_errors(1_000);
+    let builder = builder.sleep(|_| Box::pin(std::future::ready(()))).caps(Caps::default().calls(2_000));
+    let best = compile(builder);
+    let text = |shared: &Shared| String::from_utf8(shared.0.lock().unwrap().clone()).unwrap();
+    let events: Vec<Event> = text(&lines).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let retried: Vec<_> = events.iter().filter(|event| matches!(event, Event::Retried { .. })).collect();
+    // Each call was made twice.
+    assert!(retried.len() >= 990, "{}", retried.len());
+    let Event::Retried { model, attempt, seconds, message } = retried[0] else { panic!() };
+    assert_eq!((model.as_str(), *attempt, *seconds), ("simulated", 1, 3.0));
+    assert!(message.contains("rate limit reached"), "{message}");
+    let failed = |wanted: bool| {
+        events
+            .iter()
+            .filter(|event| matches!(event, Event::RowFailed { scored, .. } if *scored == wanted))
+            .count()
+    };
+    assert!(failed(true) > 0 && failed(false) > 0, "unreadable answers and time-outs");
+    let caps: Vec<_> = events.iter().filter(|event| matches!(event, Event::CapReached { .. })).collect();
+    let [Event::CapReached { reason }] = caps[..] else { panic!("{caps:?}") };
+    assert!(reason.contains("the cap of 2000 LM calls"), "{reason}");
+    assert!(
+        matches!(&best.report.ended, teleprompt_miprov2::Ended::Stopped { reason: ended } if ended == reason)
+    );
+    let shown = text(&pipe);
+    for line in [
+        "a call is made again in 3 s, the first of the run: ",
+        "a call is made again in 3 s, the 100th of the run: ",
+    ] {
+        assert_eq!(shown.matches(line).count(), 1, "{shown}");
+    }
+    assert!(shown.contains(reason), "{shown}");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::executor::block_on;
-use teleprompt_core::lm::LmErrorKind;
-use teleprompt_core::{LmRequest, PlainAdapter, metric};
+use teleprompt_core::lm::{Completion, LmErrorKind};
+use teleprompt_core::{LmRequest, LmResponse, PlainAdapter, metric};
 use teleprompt_miprov2::{
     Dataset, Ended, MiproV2, MiproV2Builder, OptimizeError, Optimized, Process, StopSignal,
 };
@@ -255,14 +255,15 @@ fn a_metric_that_changes_its_mind_is_noticed() {
     );
 }
 
-/// A file of version 1 of the form, made by the first release: every later program reads it.
+/// Files of every version of the form: each later program reads them. `UPDATE_GOLDEN` makes that of the present version anew.
 #[test]
-fn a_file_of_version_1_is_read() {
+fn a_file_of_every_version_is_read() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.jsonl");
     let lm = Arc::new(ScriptedLm::new(|request: &LmRequest| {
         let even = request.last_user_text().len().is_multiple_of(2);
-        format!("[[ ## answer ## ]]\n{}", if even { "amber" } else { "blue" })
+        let other = Completion { text: "grey".to_owned(), ..Completion::default() };
+        let text = format!("[[ ## answer ## ]]\n{}", if even { "amber" } else { "blue" });
+        LmResponse::new(text).with_others(vec![other])
     }));
     let program = teleprompt_core::Predictor::new(
         teleprompt_core::SignatureSpec::parse("question -> answer: label[amber, blue]").unwrap(),
@@ -274,23 +275,31 @@ fn a_file_of_version_1_is_read() {
     };
     let rows: Vec<_> = (0..8).map(row).collect();
     let data = Dataset::new(rows[..4].to_vec()).val(rows[4..].to_vec());
-    let builder = MiproV2::builder()
-        .task_lm(lm.clone())
-        .num_candidates(2)
-        .num_trials(2)
-        .minibatch(false)
-        .trials_ahead(5);
-    let proposer = FixedProposer::new().with("self", ["Name a colour."]);
-    let optimizer = builder.proposer(Arc::new(proposer)).checkpoint(&path).build().unwrap();
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoint-v1.jsonl");
+    let run = |path: &Path| {
+        let builder = MiproV2::builder().task_lm(lm.clone()).num_candidates(2).num_trials(2);
+        let proposer = FixedProposer::new().with("self", ["Name a colour."]);
+        let builder = builder.minibatch(false).trials_ahead(5).proposer(Arc::new(proposer)).checkpoint(path);
+        let optimizer = builder.build().unwrap();
+        block_on(optimizer.compile(&program, &data, &metric::exact_match("answer"))).unwrap()
+    };
+    let golden = |version| {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/checkpoint-v{version}.jsonl"))
+    };
+    let fresh = folder.path().join("fresh.jsonl");
+    run(&fresh);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        block_on(optimizer.compile(&program, &data, &metric::exact_match("answer"))).unwrap();
-        std::fs::copy(&path, &golden).unwrap();
+        std::fs::copy(&fresh, golden(2)).unwrap();
     }
-    std::fs::copy(&golden, &path).unwrap();
-    let calls = lm.log().calls();
-    let best = block_on(optimizer.compile(&program, &data, &metric::exact_match("answer"))).unwrap();
-    assert_eq!(lm.log().calls(), calls, "every answer is in the file");
-    assert_eq!(best.report.ended, Ended::Complete);
-    assert!(!changed_its_mind(&best), "{:?}", best.report.warnings);
+    let present = std::fs::read_to_string(&fresh).unwrap();
+    assert!(present.starts_with("{\"teleprompt_checkpoint\":2,") && present.contains("grey"));
+    for version in [1, 2] {
+        let path = folder.path().join(format!("v{version}.jsonl"));
+        std::fs::copy(golden(version), &path).unwrap();
+        let calls = lm.log().calls();
+        let best = run(&path);
+        assert_eq!(lm.log().calls(), calls, "every answer is in the file of version {version}");
+        assert_eq!(best.report.ended, Ended::Complete);
+        assert!(!changed_its_mind(&best), "{:?}", best.report.warnings);
+        assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(golden(version)).unwrap());
+    }
 }

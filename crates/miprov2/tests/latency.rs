@@ -51,6 +51,11 @@ async fn nothing_waits_that_need_not() {
         let most = times * spread + process.chain as f64;
         assert!(seconds <= most, "{in_flight} in flight: {seconds} s of {most}");
         assert!(seconds >= spread.max(process.chain as f64 / 2.0), "{seconds}");
+        // What is idle: while the last demos and the proposals are waited for, and before the last full evaluation.
+        assert!(
+            in_flight > 64 || seconds <= spread + 4.0,
+            "{in_flight} in flight: {seconds} s, {spread} s spread"
+        );
         assert!(process.calls.max_in_flight <= in_flight as u64);
         assert!(in_flight > 64 || process.calls.max_in_flight == in_flight as u64);
         assert!((process.calls.mean_latency_ms - 1000.0).abs() < 2.0, "{}", process.calls.mean_latency_ms);

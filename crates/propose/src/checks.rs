@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use teleprompt_core::SignatureSpec;
 
-use crate::proposer::RejectReason;
+use crate::language::Writing;
+use crate::rejection::RejectReason;
 use crate::render::{labels, words};
-use crate::script::is_other_script;
 
 /// Consecutive words that are compared to find repetitions of the prompt.
 const ECHO_WORDS: usize = 5;
@@ -28,6 +28,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) current: &'a str,
     /// Values that answers take, by the data.
     pub(crate) known_labels: &'a BTreeSet<String>,
+    /// How it may be written.
+    pub(crate) writing: &'a Writing,
     /// Most characters.
     pub(crate) limit: usize,
 }
@@ -62,14 +64,22 @@ impl Rules<'_> {
         if is_repetitive(text, &text_words) {
             return Err(RejectReason::Repetitive);
         }
-        if is_other_script(self.current, text) {
+        if self.writing.excludes(text) {
             return Err(RejectReason::Language);
         }
-        let shown = SHOWN.iter().any(|name| speaks_of(text, name) && !speaks_of(self.current, name));
+        let shown = SHOWN.iter().any(|name| speaks_of(text, name) && !self.task_speaks_of(name));
         if shown || copies_form(text, ["Module"]) || is_echo(&text_words, own, material, self.current) {
             return Err(RejectReason::Echo);
         }
         Ok(())
+    }
+
+    /// Whether the current instruction or a field is about this too: a program to review, say.
+    fn task_speaks_of(&self, name: &str) -> bool {
+        let name = name.trim_start_matches("the ");
+        let mut fields = self.spec.fields();
+        speaks_of(self.current, name)
+            || fields.any(|field| speaks_of(&field.name, name) || speaks_of(&field.description, name))
     }
 
     /// Whether a proposal is a label or a field's name, with or without the field's name before it.
@@ -128,12 +138,15 @@ fn is_echo(text: &[String], own: &str, material: &[&str], allowed: &str) -> bool
 }
 
 /// Names of what the proposer's prompt shows: an instruction that speaks of them is about the prompt, not about the task.
-const SHOWN: [&str; 5] = [
+const SHOWN: [&str; 8] = [
     "current instruction",
     "new instruction",
     "dataset summary",
     "program description",
     "module description",
+    "the program",
+    "the language model",
+    "the source is not",
 ];
 
 /// Beginnings of replies to someone who talks with the model.
@@ -262,7 +275,9 @@ mod tests {
     fn check(text: &str) -> Result<(), RejectReason> {
         let spec = SignatureSpec::parse("message -> team: label[billing, lost parcels], note").unwrap();
         let known = BTreeSet::from(["urgent".to_owned()]);
-        let rules = Rules { spec: &spec, current: CURRENT, known_labels: &known, limit: 200 };
+        let writing = Writing::default().and(CURRENT);
+        let rules =
+            Rules { spec: &spec, current: CURRENT, known_labels: &known, writing: &writing, limit: 200 };
         let own = "Write an instruction that leads to better answers than the current one.";
         let material = ["The messages are short complaints about parcels that were lost or came late."];
         rules.check(text, own, &material, &BTreeSet::from([normal(CURRENT)]))
@@ -311,14 +326,28 @@ mod tests {
         assert_eq!(rejected("Go on. Go on. Go on. Stop."), RejectReason::Repetitive);
         assert_eq!(rejected(&"name the team ".repeat(8)), RejectReason::Repetitive);
         assert_eq!(rejected("Назови команду, которой адресовано письмо."), RejectReason::Language);
+        assert_eq!(rejected("Lies die Nachricht und nenne das Team."), RejectReason::Language);
         assert_eq!(rejected("Write an instruction that leads to better answers."), RejectReason::Echo);
         assert_eq!(rejected("The current instruction is to give a detailed answer."), RejectReason::Echo);
         assert_eq!(rejected("[## tip ##] Name the team."), RejectReason::Echo);
+        assert_eq!(rejected("The program wants to know which team answers."), RejectReason::Echo);
+        assert_eq!(rejected("1. The source is not available. 2. Name the team."), RejectReason::Echo);
         assert_eq!(rejected("Current instruction: sort it. Module description: none."), RejectReason::Echo);
         assert_eq!(
             rejected("The messages are short complaints about parcels that were lost or came late"),
             RejectReason::Echo
         );
+    }
+
+    #[test]
+    fn a_task_about_programs_may_speak_of_them() {
+        let spec = SignatureSpec::parse("program -> verdict: label[good, bad]").unwrap();
+        let (known, writing) = (BTreeSet::new(), Writing::default());
+        let rules =
+            Rules { spec: &spec, current: "Review.", known_labels: &known, writing: &writing, limit: 200 };
+        let check = |text: &str| rules.check(text, "", &[], &BTreeSet::new());
+        assert_eq!(check("Say whether the program does what its comments promise."), Ok(()));
+        assert_eq!(check("Say what the language model wants."), Err(RejectReason::Echo));
     }
 
     #[test]

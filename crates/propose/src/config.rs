@@ -9,7 +9,7 @@ use crate::error::{ConfigError, ConfigProblem};
 use crate::grounded::GroundedProposer;
 use crate::grounding::{FixedText, Ground, Grounding, Heading, STANDARD, standard};
 use crate::prompts;
-use crate::proposer::ProposalRequest;
+use crate::request::ProposalRequest;
 use crate::tips::TipLibrary;
 
 /// Checked settings: every count is at least 1.
@@ -243,7 +243,8 @@ impl GroundedProposerBuilder {
     }
 
     /// How many of each predictor's places, the last ones, are given to edits without asking the prompt LM (default 0). For
-    /// prompt LMs that write poor instructions; saves `P * places` calls. A signature has one, three or seven edits.
+    /// prompt LMs that write poor instructions; saves `P * places` calls. A signature has 1, 3, 7 or 15
+    /// edits.
     pub fn reserved_edits(mut self, places: usize) -> Self {
         self.settings.reserved_edits = places;
         self

@@ -22,8 +22,9 @@ use crate::checks::{check_grounding, normal};
 use crate::config::Settings;
 use crate::grounding::Grounding;
 use crate::prompts::{self, NOTHING_NEW};
-use crate::proposer::{CallRange, ProposalRequest};
+use crate::proposer::CallRange;
 use crate::render::{CHARS_PER_TOKEN, cut, fields, one_line, share, words};
+use crate::request::ProposalRequest;
 use crate::statistics::DataStatistics;
 use crate::strip::strip;
 

@@ -1,14 +1,14 @@
 //! Edits: instructions made from the original by fixed rules, without a model.
 //!
-//! They fill the places that stay empty when a model wrote nothing usable: what they say is true of the signature, so they
-//! cost nothing and are often better than nothing, above all for small models.
+//! They fill the places that stay empty when a model wrote nothing usable: what they say is true of the signature or counted
+//! in the data, so they cost nothing and are often better than nothing, above all for small models.
 
 use std::fmt::Write as _;
 
 use teleprompt_core::{FieldSpec, FieldType, REASONING, SignatureSpec};
 
 use crate::render::labels;
-use crate::statistics::ClosedLabels;
+use crate::statistics::Known;
 
 /// An edited instruction and the rules that made it, joined by `+`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,11 +19,12 @@ pub(crate) struct Edited {
 
 /// The edits of `original` that say something new: each rule alone, then in pairs, then all.
 ///
-/// `known` holds the values of label fields that are closed sets by the data, with their counts; they count where the
-/// signature itself has free text.
-pub(crate) fn edits(original: &str, spec: &SignatureSpec, known: &ClosedLabels) -> Vec<Edited> {
+/// `known` holds the values of label fields that are closed sets by the data; they count where the signature itself has free
+/// text.
+pub(crate) fn edits(original: &str, spec: &SignatureSpec, known: &Known) -> Vec<Edited> {
     let rules: Vec<(&str, String)> = [
         ("label_list", label_list(original, spec, known)),
+        ("label_words", words_of_labels(spec, known)),
         ("output_format", output_format(spec)),
         ("field_descriptions", field_descriptions(original, spec)),
     ]
@@ -46,11 +47,28 @@ pub(crate) fn edits(original: &str, spec: &SignatureSpec, known: &ClosedLabels) 
     edited.collect()
 }
 
-fn label_list(original: &str, spec: &SignatureSpec, known: &ClosedLabels) -> String {
+/// Which words of the inputs speak for which label, where the predictor is shown these inputs. They are written like an input
+/// and its answer: small models follow that form, and hardly one that explains it.
+fn words_of_labels(spec: &SignatureSpec, known: &Known) -> String {
+    let Some(input) = spec.inputs().iter().find(|field| known.inputs.contains(&field.name)) else {
+        return String::new();
+    };
+    let mut lines = Vec::new();
+    for field in spec.outputs() {
+        for (label, words) in known.words.get(&field.name).into_iter().flatten() {
+            if !words.is_empty() {
+                lines.push(format!("{}: {}\n{}: {label}", input.prefix, words.join(" "), field.prefix));
+            }
+        }
+    }
+    lines.join("\n")
+}
+
+fn label_list(original: &str, spec: &SignatureSpec, known: &Known) -> String {
     let lines = spec.outputs().iter().filter_map(|field| {
         let by_data = || {
             let mut values: Vec<String> =
-                known.get(&field.name)?.iter().map(|(value, _)| value.clone()).collect();
+                known.labels.get(&field.name)?.iter().map(|(value, _)| value.clone()).collect();
             // By name: the order of their counts would hint at the most frequent one.
             values.sort();
             Some(values)
@@ -92,13 +110,15 @@ fn field_descriptions(original: &str, spec: &SignatureSpec) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
+    use teleprompt_core::{Example, Fields};
+
     use super::*;
 
     #[test]
     fn each_rule_says_what_the_signature_holds() {
         let spec = SignatureSpec::parse("message -> reasoning, team: label[billing, delivery], urgent: bool")
             .unwrap();
-        let all = edits("Route it.", &spec, &BTreeMap::new());
+        let all = edits("Route it.", &spec, &Known::default());
         let named: Vec<&str> = all.iter().map(|edited| edited.edit.as_str()).collect();
         assert_eq!(named, ["label_list", "output_format", "label_list+output_format"]);
         assert_eq!(
@@ -113,7 +133,8 @@ mod tests {
     fn labels_can_come_from_the_data_and_descriptions_from_the_fields() {
         let field = |name: &str| FieldSpec::new(name, FieldType::Text).described("what it is.");
         let spec = SignatureSpec::new("S", "x", vec![field("a")], vec![field("b")]).unwrap();
-        let known = BTreeMap::from([("b".to_owned(), vec![("yes".to_owned(), 9), ("no".to_owned(), 3)])]);
+        let labels = BTreeMap::from([("b".to_owned(), vec![("yes".to_owned(), 9), ("no".to_owned(), 3)])]);
+        let known = Known { labels, ..Known::default() };
         let all = edits("Do.", &spec, &known);
         assert_eq!(all.len(), 7);
         assert_eq!(all[0].instruction, "Do.\n`b` is exactly one of: no, yes.");
@@ -121,5 +142,24 @@ mod tests {
         let said = edits("Say yes or no, what it is.", &spec, &known);
         assert_eq!(said.iter().map(|edited| edited.edit.as_str()).collect::<Vec<_>>(), ["output_format"]);
         assert_eq!(all[6].edit, "label_list+output_format+field_descriptions");
+    }
+    #[test]
+    fn words_of_the_rows_say_what_labels_mean_to_who_sees_these_rows() {
+        let row = |i: usize| {
+            let (text, team) = [("the lamp is late", "delivery"), ("charged twice", "billing")][i % 2];
+            Example::new(Fields::new().with("text", text).with("team", team)).with_inputs(&["text"]).unwrap()
+        };
+        let known = Known::of(&(0..10).map(row).collect::<Vec<_>>());
+        let spec = |text: &str| SignatureSpec::parse(text).unwrap();
+        let all = edits("Route it.", &spec("text -> team: label[billing, delivery]"), &known);
+        assert_eq!(all[1].edit, "label_words");
+        assert_eq!(
+            all[1].instruction,
+            "Route it.\nText: charged twice\nTeam: billing\nText: is lamp late the\nTeam: delivery"
+        );
+        assert_eq!(all.len(), 7);
+        // A later step does not see the text.
+        let later = edits("Route it.", &spec("summary -> team: label[billing, delivery]"), &known);
+        assert!(later.iter().all(|edited| !edited.edit.contains("label_words")));
     }
 }

@@ -2,7 +2,7 @@
 
 use teleprompt_core::{LmError, Nearest, PredictorName};
 
-use crate::proposer::Proposals;
+use crate::proposals::Proposals;
 
 /// Why a proposer gave no instructions.
 ///

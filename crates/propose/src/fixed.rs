@@ -9,10 +9,10 @@ use teleprompt_core::{Ctx, PredictorName};
 
 use crate::checks::normal;
 use crate::error::ProposeError;
-use crate::proposer::{
-    CallRange, InstructionOrigin, ProposalRequest, Proposals, ProposedInstruction, Proposer, RejectReason,
-    Rejection,
-};
+use crate::proposals::{InstructionOrigin, Proposals, ProposedInstruction};
+use crate::proposer::{CallRange, Proposer};
+use crate::rejection::{RejectReason, Rejection};
+use crate::request::ProposalRequest;
 
 /// Proposes the instructions that it was given, in their order, after the original.
 ///

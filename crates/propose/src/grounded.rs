@@ -28,15 +28,19 @@ use crate::leak::Data;
 use crate::pool::{Attempt, Open, Pool};
 use crate::program_description::Descriptions;
 use crate::prompts::propose_instruction;
-use crate::proposer::{CallRange, Prepared, ProposalRequest, Proposals, Proposer, Rejection};
+use crate::proposals::{Prepared, Proposals};
+use crate::proposer::{CallRange, Proposer};
 use crate::refine::{RefineRequest, Refinement};
+use crate::rejection::Rejection;
+use crate::request::ProposalRequest;
+use crate::statistics::Known;
 use crate::strip::{drop_unfinished, strip};
-use crate::{dataset_summary, program_description, statistics};
+use crate::{dataset_summary, program_description};
 
 /// Proposes instructions by asking the prompt LM, grounded in a summary of the data, a description of the program and of
 /// the predictor, demos, a tip and the current instruction.
 ///
-/// Proposals that are empty, placeholders, answers, duplicates, over-long, repetitive, in another script, echoes of the
+/// Proposals that are empty, placeholders, answers, duplicates, over-long, repetitive, in another language, echoes of the
 /// prompt or quotations of the data are rejected and asked for again under another tip, with a shorter prompt where the
 /// model seems to have been overwhelmed. Summaries and descriptions that are copies or go round in circles are not used.
 /// Places that stay empty are filled
@@ -180,9 +184,10 @@ async fn propose(
     proposals.program_description.clone_from(&prepared.program_description);
     proposals.module_descriptions.clone_from(&prepared.module_descriptions);
 
-    let known = statistics::closed_labels(request.trainset);
-    let data =
-        Data::new(request.program, &known).rows(request.trainset).demos(request.demo_sets.values().flatten());
+    let known = Known::of(request.trainset);
+    let data = Data::new(request.program, &known.labels)
+        .rows(request.trainset)
+        .demos(request.demo_sets.values().flatten());
     let mut pools: Vec<Pool<'_>> = Vec::with_capacity(predictors.len());
     for (i, named) in predictors.into_iter().enumerate() {
         pools.push(Pool::new(settings, request, i, named, &known));
@@ -250,8 +255,8 @@ async fn refine(
     let caller = Caller::new(cx, request.on_call);
     let nothing = Prepared::default();
     let prepared = request.prepared.unwrap_or(&nothing);
-    let known = statistics::closed_labels(request.trainset);
-    let data = Data::new(request.program, &known)
+    let known = Known::of(request.trainset);
+    let data = Data::new(request.program, &known.labels)
         .rows(request.trainset)
         .demos([&*request.demos])
         .failures(&request.failures);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use teleprompt_core::{Fields, PredictorName, SignatureSpec};
 
 use crate::config::Settings;
-use crate::proposer::Prepared;
+use crate::proposals::Prepared;
 use crate::refine::{FailedCase, ScoredInstruction};
 use crate::render;
 use crate::tips::Tip;

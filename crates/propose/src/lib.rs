@@ -25,13 +25,18 @@ mod error;
 mod fixed;
 mod grounded;
 mod grounding;
+mod label_words;
+mod language;
 mod leak;
 mod pool;
 mod program_description;
 mod prompts;
+mod proposals;
 mod proposer;
 mod refine;
+mod rejection;
 mod render;
+mod request;
 mod script;
 mod statistics;
 mod strip;
@@ -43,11 +48,11 @@ pub use error::{ConfigError, ConfigProblem, ProposeError};
 pub use fixed::FixedProposer;
 pub use grounded::GroundedProposer;
 pub use grounding::{Ground, Grounding, Heading, Place};
-pub use proposer::{
-    CallRange, InstructionOrigin, Prepared, ProposalRequest, Proposals, ProposedInstruction, Proposer,
-    RejectReason, Rejection,
-};
+pub use proposals::{InstructionOrigin, Prepared, Proposals, ProposedInstruction};
+pub use proposer::{CallRange, Proposer};
 pub use refine::{FailedCase, RefineRequest, Refinement, ScoredInstruction};
+pub use rejection::{RejectReason, Rejection};
+pub use request::ProposalRequest;
 pub use statistics::{DataStatistics, FieldStatistics, Format, Spread, Values};
 pub use strip::strip;
 pub use tip_table::{OriginResult, TipTable, Tried};

@@ -11,13 +11,14 @@ use crate::checks::{Rules, normal};
 use crate::config::Settings;
 use crate::edits::edits;
 use crate::grounding::{Ground, Grounding, Place};
+use crate::language::Writing;
 use crate::prompts::{Piece, Shown, propose_instruction};
-use crate::proposer::{
-    InstructionOrigin, Prepared, ProposalRequest, ProposedInstruction, RejectReason, current,
-};
+use crate::proposals::{InstructionOrigin, Prepared, ProposedInstruction, current};
 use crate::refine::{FailedCase, RefineRequest, ScoredInstruction};
+use crate::rejection::RejectReason;
 use crate::render::{self, CHARS_PER_TOKEN};
-use crate::statistics::ClosedLabels;
+use crate::request::ProposalRequest;
+use crate::statistics::Known;
 use crate::tips::{Tip, TipDraw};
 
 /// Demos shown for a proposal, at most; the reference's number.
@@ -48,8 +49,9 @@ pub(crate) struct Pool<'a> {
     settings: &'a Settings,
     tips: TipDraw<'a>,
     first_rollout: u64,
-    known: &'a ClosedLabels,
+    known: &'a Known,
     known_labels: BTreeSet<String>,
+    writing: Writing,
     /// By index, without the original.
     accepted: BTreeMap<usize, ProposedInstruction>,
     /// The normal forms of what cannot be taken any more: the current instruction, what was tried, what is accepted.
@@ -74,7 +76,7 @@ impl<'a> Pool<'a> {
         request: &'a ProposalRequest<'_>,
         predictor: usize,
         named: NamedPredictor<'a>,
-        known: &'a ClosedLabels,
+        known: &'a Known,
     ) -> Self {
         let current = request.current(&named);
         let demo_sets = request.demo_sets.get(&named.name).map(Vec::as_slice).unwrap_or_default();
@@ -88,7 +90,7 @@ impl<'a> Pool<'a> {
         request: &'a RefineRequest<'_>,
         predictor: usize,
         named: NamedPredictor<'a>,
-        known: &'a ClosedLabels,
+        known: &'a Known,
     ) -> Self {
         let best = request.improves_on(&named);
         let own = current(&named);
@@ -108,10 +110,10 @@ impl<'a> Pool<'a> {
         indices: &[u64],
         named: NamedPredictor<'a>,
         current: Arc<str>,
-        known: &'a ClosedLabels,
+        known: &'a Known,
     ) -> Self {
         let spec = named.predictor.spec();
-        let values = spec.outputs().iter().filter_map(|field| known.get(&field.name)).flatten();
+        let values = spec.outputs().iter().filter_map(|field| known.labels.get(&field.name)).flatten();
         let mut stream = rng::stream(seed, "rollout", indices);
         Self {
             failed_calls: Vec::new(),
@@ -120,6 +122,7 @@ impl<'a> Pool<'a> {
             // 0 is the first sample of every request, which the calls of other stages ask for.
             first_rollout: 1 + u64::from(stream.random::<u32>()),
             known_labels: values.map(|(value, _)| value.clone()).collect(),
+            writing: known.writing.clone().and(&current),
             known,
             accepted: BTreeMap::new(),
             taken: BTreeSet::from([normal(&current)]),
@@ -188,6 +191,7 @@ impl<'a> Pool<'a> {
             spec: self.named.predictor.spec(),
             current: &self.current,
             known_labels: &self.known_labels,
+            writing: &self.writing,
             limit: self.settings.max_instruction_chars.max(self.current.chars().count() * 2),
         };
         let own = format!("{}\n{}", propose_instruction(shown).own_words(), shown.tip());

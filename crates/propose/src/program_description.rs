@@ -9,8 +9,8 @@ use crate::config::Settings;
 use crate::dataset_summary::written;
 use crate::grounding::Grounding;
 use crate::prompts;
-use crate::proposer::ProposalRequest;
 use crate::render;
+use crate::request::ProposalRequest;
 
 /// What was said of a program.
 #[derive(Debug, Default)]

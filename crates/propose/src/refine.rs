@@ -21,7 +21,8 @@ use teleprompt_core::{
 };
 
 use crate::error::ProposeError;
-use crate::proposer::{Prepared, ProposedInstruction, Rejection, current};
+use crate::proposals::{Prepared, ProposedInstruction, current};
+use crate::rejection::Rejection;
 use crate::render;
 
 /// An instruction that was tried.

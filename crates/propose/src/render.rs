@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use teleprompt_core::value::format_value;
 use teleprompt_core::{FieldSpec, FieldType, Fields, NamedPredictor, Program, SignatureSpec};
 
-use crate::proposer::current;
+use crate::proposals::current;
 
 /// Characters for which one token is reckoned: the usual rule of thumb for English, on the safe side for code.
 pub(crate) const CHARS_PER_TOKEN: usize = 4;

@@ -1,4 +1,5 @@
-//! Scripts: in which writing a text is, told by its letters. Not a language: English and French share one script.
+//! Scripts: in which writing a text is, told by its letters. Languages, of which several share one script, are in
+//! [`crate::language`].
 
 use std::collections::BTreeMap;
 
@@ -60,23 +61,9 @@ pub(crate) fn main_script(text: &str) -> Option<Script> {
     counts.into_iter().rev().max_by_key(|&(_, count)| count).map(|(script, _)| script)
 }
 
-/// Whether fewer than half of the letters of `text` belong to the script of most letters of `current`.
-pub(crate) fn is_other_script(current: &str, text: &str) -> bool {
-    let Some(main) = main_script(current) else { return false };
-    let letters: Vec<Script> = text.chars().filter_map(Script::of).collect();
-    letters.iter().filter(|&&script| script == main).count() * 2 < letters.len()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn scripts_that_are_used_together_are_one() {
-        assert!(!is_other_script("質問に答える", "しつもんにこたえてください"));
-        assert!(is_other_script("質問に答える", "Answer the question"));
-        assert!(!is_other_script("123", "Answer"));
-    }
 
     #[test]
     fn the_main_script_is_that_of_most_letters() {

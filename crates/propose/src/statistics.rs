@@ -1,19 +1,21 @@
-//! Figures about a data set, computed and not guessed: how many rows, how long the texts and in which script and format, how
-//! the labels are balanced.
+//! Figures about a data set, computed and not guessed: how many rows, how long the texts and in which language, script and
+//! format, how the labels are balanced.
 //!
 //! ```text
 //!   rows ─▶ DataStatistics ─▶ Display: a line for each field, for the prompt LM
 //! ```
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use teleprompt_core::value::format_value;
 use teleprompt_core::{Example, Fields, Value};
 
+use crate::label_words::label_words;
+use crate::language::{Writing, language_of};
 use crate::render::{cut, one_line, words};
-use crate::script::main_script;
+use crate::script::{Script, main_script};
 
 /// Most distinct values that a field has to be called a closed set.
 const MAX_CLOSED: usize = 20;
@@ -26,6 +28,38 @@ const WORTH_SAYING: f64 = 0.1;
 
 /// The values of label fields that are closed sets, each with its number of rows: the most frequent first.
 pub(crate) type ClosedLabels = BTreeMap<String, Vec<(String, usize)>>;
+
+/// What the rules of the pool know of the data.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Known {
+    /// Its closed sets of labels.
+    pub(crate) labels: ClosedLabels,
+    /// For each of these sets, by name, the words that speak for each label; see [`label_words`].
+    pub(crate) words: BTreeMap<String, Vec<(String, Vec<String>)>>,
+    /// The names of its inputs.
+    pub(crate) inputs: Vec<String>,
+    /// How its inputs are written.
+    pub(crate) writing: Writing,
+}
+
+impl Known {
+    /// What these rows say.
+    pub(crate) fn of(rows: &[Example]) -> Self {
+        let labels = closed_labels(rows);
+        let by_name = |(field, counted): (&String, &Vec<(String, usize)>)| {
+            // By name: the order of their counts would hint at the most frequent one.
+            let mut values: Vec<String> = counted.iter().map(|(value, _)| value.clone()).collect();
+            values.sort();
+            (field.clone(), label_words(rows, field, &values))
+        };
+        Self {
+            words: labels.iter().map(by_name).collect(),
+            inputs: names(rows, |row| &row.inputs),
+            writing: Writing::of_rows(rows),
+            labels,
+        }
+    }
+}
 
 /// Figures about a data set.
 ///
@@ -88,6 +122,10 @@ pub enum Values {
         /// The script of most letters of a value, with the number of values; the most frequent first. Values without
         /// letters are not counted.
         scripts: Vec<(String, usize)>,
+        /// The language of a value, by its English name, with the number of values; the most frequent first. Short values
+        /// rarely tell their language: those are not counted.
+        #[serde(default)]
+        languages: Vec<(String, usize)>,
         /// What values hold, with the number of values that do.
         formats: Vec<(Format, usize)>,
         /// How many values there are.
@@ -240,17 +278,12 @@ impl Values {
             return Self::Lists(Spread::of(lists));
         }
         let texts: Vec<String> = values.iter().map(|value| format_value(value)).collect();
-        let mut scripts: BTreeMap<String, usize> = BTreeMap::new();
-        for script in texts.iter().filter_map(|text| main_script(text)) {
-            *scripts.entry(script.name().to_owned()).or_default() += 1;
-        }
-        let mut scripts: Vec<(String, usize)> = scripts.into_iter().collect();
-        scripts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         let count = |format: Format| texts.iter().filter(|text| format.holds(text)).count();
         let formats = Format::ALL.into_iter().map(|format| (format, count(format)));
         Self::Text {
             words: Spread::of(texts.iter().map(|text| words(text).len())),
-            scripts,
+            scripts: counted(texts.iter().filter_map(|text| main_script(text)).map(Script::name)),
+            languages: counted(texts.iter().filter_map(|text| language_of(text))),
             formats: formats.filter(|(_, count)| *count > 0).collect(),
             count: texts.len(),
         }
@@ -271,23 +304,17 @@ impl fmt::Display for Values {
             }
             Self::Numbers { low, high } => write!(f, "numbers from {low} to {high}"),
             Self::Lists(items) => write!(f, "lists of {items} items"),
-            Self::Text { words, scripts, formats, count: total } => {
+            Self::Text { words, scripts, languages, formats, count: total } => {
                 write!(f, "text of {words} words")?;
-                let lettered: usize = scripts.iter().map(|(_, count)| count).sum();
-                let often = |count: usize, of: usize| count as f64 >= WORTH_SAYING * of as f64;
-                let percent = |count: usize, of: usize| (100.0 * count as f64 / of as f64).round();
-                let main: Vec<&(String, usize)> =
-                    scripts.iter().filter(|(_, count)| often(*count, lettered)).collect();
-                let mut said = String::new();
-                for (name, count) in &main {
-                    let comma = if said.is_empty() { " in " } else { ", " };
-                    let share = match main.len() {
-                        1 => String::new(),
-                        _ => format!(" ({} %)", percent(*count, lettered)),
-                    };
-                    let _ = write!(said, "{comma}{name}{share}");
+                let sum = |counts: &[(String, usize)]| counts.iter().map(|(_, count)| count).sum::<usize>();
+                let lettered = sum(scripts);
+                let main_scripts = scripts.iter().filter(|(_, count)| often(*count, lettered)).count();
+                // Few values that tell their language say nothing of the others, nor of another script.
+                if main_scripts == 1 && !languages.is_empty() && often(sum(languages), lettered) {
+                    write!(f, " in {}", shares(languages))?;
+                } else if main_scripts > 0 {
+                    write!(f, " in {} script", shares(scripts))?;
                 }
-                write!(f, "{said}{}", if said.is_empty() { "" } else { " script" })?;
                 for (format, count) in formats.iter().filter(|(_, count)| often(*count, *total)) {
                     write!(f, "; {} in {} %", format.name(), percent(*count, *total))?;
                 }
@@ -295,6 +322,38 @@ impl fmt::Display for Values {
             }
         }
     }
+}
+
+/// Names with the number of times that each comes, the most frequent first, then by name.
+fn counted(names: impl Iterator<Item = &'static str>) -> Vec<(String, usize)> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    let mut counts: Vec<(String, usize)> =
+        counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+    // Stable: of equals, the first by name comes first.
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counts
+}
+
+fn often(count: usize, of: usize) -> bool {
+    count as f64 >= WORTH_SAYING * of as f64
+}
+
+fn percent(count: usize, of: usize) -> f64 {
+    (100.0 * count as f64 / of as f64).round()
+}
+
+/// Those that are worth saying, with their shares of all where there are several: `English (80 %), French (20 %)`.
+fn shares(counts: &[(String, usize)]) -> String {
+    let all = counts.iter().map(|(_, count)| count).sum();
+    let main: Vec<&(String, usize)> = counts.iter().filter(|(_, count)| often(*count, all)).collect();
+    let share = |(name, count): &&(String, usize)| match main.len() {
+        1 => name.clone(),
+        _ => format!("{name} ({} %)", percent(*count, all)),
+    };
+    main.iter().map(share).collect::<Vec<_>>().join(", ")
 }
 
 impl Spread {

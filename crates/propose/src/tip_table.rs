@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::proposer::{InstructionOrigin, ProposedInstruction};
+use crate::proposals::{InstructionOrigin, ProposedInstruction};
 
 /// One score of one instruction, such as a trial's.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -74,7 +74,7 @@
 //! # Features
 //! `openai` (default): OpenAI's API through `async-openai`. `local`: the embedded model. `schemars`: fields of your own `serde`
 //! types, [`Json`](teleprompt_core::FieldType::Json). `parquet`, `hub`: rows from Parquet files, and from data sets of the Hugging
-//! Face hub.
+//! Face hub. `tracing`: spans of a run and of its calls, with OpenTelemetry's names for generative AI.
 
 #[doc(inline)]
 pub use teleprompt_core::*;

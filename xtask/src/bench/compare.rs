@@ -5,12 +5,18 @@
 //! in the table, and it is not asked again. Only a failure of ours ends the run.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use super::family::{Better, Case, Contender, Figure};
 use super::peers::Peer;
-use super::record::Comparison;
+use super::record::{Comparison, OURS};
 use super::stats::{median, ratio_of_medians};
 use crate::error::Error;
+
+/// So much of a reason fits into a table.
+const MAX_REASON: usize = 160;
+/// After so many seconds of silence a line says how far a case is.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// The measurements of one contender, one per seed in order, or why there are none.
 type Series = Result<Vec<f64>, String>;
@@ -18,6 +24,7 @@ type Series = Result<Vec<f64>, String>;
 /// Measures a case with the seeds `1..=seeds` and compares ours with each rival and peer.
 pub(crate) fn run(case: &dyn Case, peers: &mut [Peer], seeds: u32) -> Result<Vec<Comparison>, Error> {
     let rivals = case.rivals();
+    let mut told = Instant::now();
     let series = interleave(1 + rivals.len() + peers.len(), seeds, |index, seed| {
         let mut contender = match (index, index.checked_sub(1 + rivals.len())) {
             (0, _) => Contender::Ours,
@@ -31,6 +38,10 @@ pub(crate) fn run(case: &dyn Case, peers: &mut [Peer], seeds: u32) -> Result<Vec
             && let Some(reason) = peer.missing()
         {
             return Err(reason.to_owned());
+        }
+        if told.elapsed() >= SILENCE {
+            eprintln!("  seed {seed} of {seeds}: {}", contender.name());
+            told = Instant::now();
         }
         match case.measure(&mut contender, seed) {
             Ok(value) if value.is_finite() => Ok(value),
@@ -81,14 +92,14 @@ fn comparison(
 ) -> Comparison {
     let (values, failure) = match series {
         Ok(values) => (values, None),
-        Err(reason) => (Vec::new(), Some(reason)),
+        Err(reason) => (Vec::new(), Some(shown(&reason, version.as_deref()))),
     };
     let ratio = match figure.better {
         Better::Higher => ratio_of_medians(ours, &values, figure.floor),
         Better::Lower => ratio_of_medians(&values, ours, figure.floor),
     };
-    let mut versions = BTreeMap::from([("teleprompt".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
-    versions.extend(version.map(|version| (name.clone(), version)));
+    let mut versions = BTreeMap::from([(OURS.to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    versions.extend(failure.or(version).map(|version| (name.clone(), version)));
     Comparison {
         name: figure.name.clone(),
         unit: figure.unit.to_owned(),
@@ -101,7 +112,16 @@ fn comparison(
         high: ratio.map(|ratio| ratio.high),
         seeds: ours.len(),
         versions,
-        failure,
+    }
+}
+
+/// The beginning of a reason, with the version that it is about.
+fn shown(reason: &str, version: Option<&str>) -> String {
+    let line: String = reason.lines().next().unwrap_or_default().chars().take(MAX_REASON).collect();
+    match version {
+        // A peer that is missing has its reason for a version.
+        Some(version) if !version.starts_with(&line) => format!("{version}: {line}"),
+        _ => line,
     }
 }
 
@@ -141,7 +161,9 @@ mod tests {
     #[test]
     fn a_contender_that_fails_is_a_result() {
         let comparisons = run(&Constant(Better::Lower), &mut [], 3).unwrap();
-        assert_eq!(comparisons[1].failure.as_deref(), Some("out of order"));
+        assert_eq!(comparisons[1].failure(), Some("out of order"));
+        assert_eq!(shown("not installed\ndetails", Some("not installed")), "not installed");
+        assert_eq!(shown("ValueError: x", Some("5.0.0")), "5.0.0: ValueError: x");
         assert_eq!((comparisons[1].peer, comparisons[1].ratio), (None, None));
     }
 

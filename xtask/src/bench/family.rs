@@ -1,20 +1,17 @@
 //! What can be measured: families of cases, each case one figure of ours against one of each contender.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Options;
 use super::peers::Peer;
+use super::plot::Plot;
 use super::record::Comparison;
 use crate::error::Error;
 use crate::workspace::Workspace;
 
 /// Which figures are better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(
-    not(any(test, feature = "bench")),
-    expect(dead_code, reason = "a build without `bench` makes none")
-)]
 pub(crate) enum Better {
     Higher,
     Lower,
@@ -79,10 +76,27 @@ pub(crate) struct Measured {
     pub(crate) tables: String,
 }
 
+/// Takes the figures that a family has so far, all of them each time, and writes them.
+pub(crate) type Keep<'a> = dyn FnMut(&[Comparison]) -> Result<(), Error> + 'a;
+
+/// Takes a plot and writes it.
+pub(crate) type Draw<'a> = dyn FnMut(Plot) -> Result<(), Error> + 'a;
+
 /// Cases that belong together: one argument of the command, one table.
 pub(crate) trait Family {
     /// How many seeds are measured unless the command says otherwise.
     fn seeds(&self) -> u32;
+
+    /// The same for a quick run.
+    fn quick_seeds(&self) -> u32 {
+        self.seeds().min(3)
+    }
+
+    /// How many seeds these options want.
+    fn seeds_of(&self, options: &Options) -> u32 {
+        let own = || if options.quick { self.quick_seeds() } else { self.seeds() };
+        options.seeds.unwrap_or_else(own)
+    }
 
     /// The name under which the catalogue of peers has the source of its data, if there is one.
     fn data(&self) -> Option<&'static str> {
@@ -97,14 +111,27 @@ pub(crate) trait Family {
         Vec::new()
     }
 
-    /// All figures at once, for a family whose contenders do not take turns; `None` for one that has cases.
+    /// All figures at once, for a family whose contenders do not take turns; `None` for one that has cases. Figures that
+    /// are there go to `keep` on the way, so that a run that is ended does not lose them.
     fn measure(
         &self,
         _workspace: &Workspace,
         _options: &Options,
         _peers: &mut [Peer],
+        _keep: &mut Keep<'_>,
     ) -> Result<Option<Measured>, Error> {
         Ok(None)
+    }
+
+    /// Gives plots to `draw`, one after another, and their number; called when they are wanted, after the figures.
+    fn plots(
+        &self,
+        _workspace: &Workspace,
+        _options: &Options,
+        _peers: &mut [Peer],
+        _draw: &mut Draw<'_>,
+    ) -> Result<usize, Error> {
+        Ok(0)
     }
 }
 
@@ -114,69 +141,81 @@ pub(crate) struct Entry {
     pub(crate) name: &'static str,
     /// In a few words.
     pub(crate) measures: &'static str,
-    /// What must be there first; `None` for a family that can be measured.
-    pub(crate) waits_for: Option<&'static str>,
+    /// Whether a real model is asked; such a family is left out of a quick run of all.
+    pub(crate) asks_model: bool,
 }
 
 /// All families in the order of `docs/BENCHMARKS.md`.
-const FAMILIES: [Entry; 6] = [
+pub(crate) const FAMILIES: [Entry; 7] = [
+    Entry {
+        name: "quickstart",
+        measures: "accuracy before and after, on the sample task with the embedded model",
+        asks_model: true,
+    },
     Entry {
         name: "tpe",
         measures: "the optimizer alone: time of ask and tell, search efficiency",
-        waits_for: None,
+        asks_model: false,
     },
     Entry {
         name: "search",
         measures: "MIPROv2's search on simulated and recorded landscapes",
-        waits_for: None,
+        asks_model: false,
     },
     Entry {
         name: "compile",
         measures: "a whole run of MIPROv2 on a server that takes 20 ms, and one that takes a second",
-        waits_for: None,
+        asks_model: false,
     },
     Entry {
         name: "overhead",
         measures: "calls per second, CPU time and memory around the model's own time",
-        waits_for: None,
+        asks_model: false,
     },
     Entry {
         name: "propose",
         measures: "what proposed instructions are worth, by grounding",
-        waits_for: None,
+        asks_model: true,
     },
-    Entry { name: "task", measures: "accuracy on real tasks with a real model", waits_for: None },
+    Entry {
+        name: "task",
+        measures: "what each optimizer makes of real tasks with a real model",
+        asks_model: true,
+    },
 ];
 
-/// The families that need a model, and so are measured when they are named only.
-pub(crate) const PROPOSE: &str = "propose";
-pub(crate) const TASK: &str = "task";
-
-/// The family with this name, or all of them for `all` and for no name.
+/// The family with this name, or all of them for `all` and for no name; of a quick run of all, those that ask no model.
 ///
 /// # Errors
 ///
 /// When there is no such family.
-pub(crate) fn choose(name: Option<&str>) -> Result<Vec<&'static Entry>, Error> {
+pub(crate) fn choose(name: Option<&str>, quick: bool) -> Result<Vec<&'static Entry>, Error> {
     let wanted = name.unwrap_or("all");
-    let chosen: Vec<_> = FAMILIES.iter().filter(|entry| wanted == "all" || wanted == entry.name).collect();
-    if chosen.is_empty() {
-        let names: Vec<_> = FAMILIES.iter().map(|entry| entry.name).collect();
-        return Err(Error::Usage(format!("no family `{wanted}`; there are {} and all", names.join(", "))));
+    if wanted == "all" {
+        return Ok(FAMILIES.iter().filter(|entry| !(quick && entry.asks_model)).collect());
     }
-    Ok(chosen)
+    match FAMILIES.iter().find(|entry| entry.name == wanted) {
+        Some(entry) => Ok(vec![entry]),
+        None => {
+            let names: Vec<_> = FAMILIES.iter().map(|entry| entry.name).collect();
+            Err(Error::Usage(format!("no family `{wanted}`; there are {}, and all", names.join(", "))))
+        }
+    }
 }
 
-/// The family that can be measured under this name.
+/// The family that can be measured under this name by this build.
 #[cfg(feature = "bench")]
 pub(crate) fn make(name: &str) -> Option<Box<dyn Family>> {
     match name {
+        "quickstart" => Some(Box::new(super::quickstart::Quickstart)),
         "tpe" => Some(Box::new(super::tpe::Tpe)),
         "overhead" => Some(Box::new(super::overhead::Overhead)),
         "compile" => Some(Box::new(super::compile::Compile)),
         "search" => Some(Box::new(super::search::Search)),
         #[cfg(feature = "models")]
-        TASK => Some(Box::new(super::task::Tasks)),
+        "propose" => Some(Box::new(super::propose::Propose)),
+        #[cfg(feature = "models")]
+        "task" => Some(Box::new(super::task::Tasks)),
         _ => None,
     }
 }
@@ -193,17 +232,23 @@ mod tests {
 
     #[test]
     fn families_are_chosen_by_name() {
-        assert_eq!(choose(Some("search")).unwrap()[0].waits_for, None);
-        assert_eq!(choose(Some("all")).unwrap().len(), FAMILIES.len());
-        assert_eq!(choose(None).unwrap().len(), FAMILIES.len());
-        assert!(choose(Some("speed")).unwrap_err().to_string().contains("tpe, search, compile"));
+        let names = |name, quick| -> Vec<&str> {
+            choose(name, quick).unwrap().iter().map(|entry| entry.name).collect()
+        };
+        assert_eq!(names(Some("search"), false), ["search"]);
+        assert_eq!(names(Some("propose"), true), ["propose"]);
+        assert_eq!(names(Some("all"), false).len(), FAMILIES.len());
+        assert_eq!(names(None, false).len(), FAMILIES.len());
+        assert_eq!(names(None, true), ["tpe", "search", "compile", "overhead"]);
+        let error = choose(Some("speed"), false).unwrap_err().to_string();
+        assert!(error.contains("tpe, search, compile, overhead, propose, task, and all"), "{error}");
     }
 
-    #[cfg(feature = "bench")]
+    #[cfg(feature = "models")]
     #[test]
-    fn every_family_that_waits_for_nothing_can_be_made() {
-        for entry in FAMILIES.iter().filter(|entry| entry.name != PROPOSE && entry.name != TASK) {
-            assert_eq!(make(entry.name).is_some(), entry.waits_for.is_none(), "{}", entry.name);
+    fn every_family_can_be_made() {
+        for entry in &FAMILIES {
+            assert!(make(entry.name).is_some(), "{}", entry.name);
         }
     }
 }

@@ -5,12 +5,13 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::workspace::Workspace;
 
 /// What a reader needs to judge a figure. Words that the system does not tell are `unknown`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Machine {
     pub(crate) os: String,
     pub(crate) arch: String,

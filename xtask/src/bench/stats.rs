@@ -33,7 +33,7 @@ pub(crate) fn ratio_of_medians(over: &[f64], under: &[f64], floor: f64) -> Optio
 }
 
 /// `mean(over) / mean(under)` with its interval: `over[i]` and `under[i]` belong to the same row.
-#[cfg(feature = "models")]
+#[cfg(feature = "bench")]
 pub(crate) fn ratio_of_means(over: &[f64], under: &[f64]) -> Option<Ratio> {
     let mean =
         |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
@@ -59,11 +59,13 @@ fn ratio(over: &[f64], under: &[f64], figure: impl Fn(&[f64]) -> Option<f64>) ->
         resampled.extend(of(&sample));
     }
     resampled.sort_by(f64::total_cmp);
-    Some(Ratio { ratio, low: quantile(&resampled, 0.025)?, high: quantile(&resampled, 0.975)? })
+    // With few pairs the middle of the resamples can lie beside the ratio; an interval holds it all the same.
+    let (low, high) = (quantile(&resampled, 0.025)?, quantile(&resampled, 0.975)?);
+    Some(Ratio { ratio, low: low.min(ratio), high: high.max(ratio) })
 }
 
 /// The value at `share` of the way through sorted values, between neighbours in proportion.
-fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let place = share * last as f64;
     let (lower, upper) = (*sorted.get(place.floor() as usize)?, *sorted.get(place.ceil() as usize)?);

@@ -27,6 +27,7 @@ pub(crate) fn text(comparisons: &[Comparison]) -> String {
 pub(crate) fn head(command: &str, machine: &Machine, comparisons: &[Comparison]) -> String {
     let mut versions: Vec<String> = comparisons
         .iter()
+        .filter(|comparison| comparison.failure().is_none())
         .flat_map(|comparison| &comparison.versions)
         .map(|(name, version)| format!("{name} {version}"))
         .collect();
@@ -57,10 +58,7 @@ fn cells(comparison: &Comparison) -> [String; 7] {
         _ => String::new(),
     };
     let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), digits);
-    let peer = match &comparison.failure {
-        Some(reason) => reason.lines().next().unwrap_or_default().to_owned(),
-        None => shown(comparison.peer),
-    };
+    let peer = comparison.failure().map_or_else(|| shown(comparison.peer), str::to_owned);
     [
         comparison.name.clone(),
         comparison.unit.clone(),
@@ -87,7 +85,7 @@ fn digits(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::sample;
+    use super::super::record::tests::{missing, sample};
     use super::*;
 
     #[test]
@@ -113,15 +111,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_is_missing_says_why() {
-        let missing = Comparison {
-            peer: None,
-            ratio: None,
-            low: None,
-            high: None,
-            failure: Some("not installed: no Python\nmore".into()),
-            ..sample()
-        };
-        let table = text(&[missing]);
+        let table = text(&[missing()]);
         assert!(table.ends_with("optuna  not installed: no Python  -"), "{table}");
     }
 

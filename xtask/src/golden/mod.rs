@@ -6,18 +6,17 @@
 //! ```
 //!
 //! The files stand in `crates/core/tests/golden`, so that the tests need no Python. DSPy comes from the Python package
-//! index at the first run and is kept below the target folder.
+//! index at the first run, in the version of the catalogue of peers, and is kept below the target folder.
 
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::bench::peers::Peers;
 use crate::error::Error;
-use crate::python;
 use crate::workspace::{Workspace, shown};
 
-/// The script and the list of its packages, relative to the root.
+/// The script, relative to the root.
 const SCRIPT: &str = "xtask/golden/programs.py";
-const REQUIREMENTS: &str = "xtask/golden/requirements.txt";
 
 /// The golden files, relative to the root.
 const FILES: &str = "crates/core/tests/golden";
@@ -36,7 +35,7 @@ pub(crate) struct Options {
 ///
 /// When there is no Python, DSPy cannot be installed, or a file is not as it should be.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, Error> {
-    let python = python::environment(&workspace.target().join("golden"), &packages(workspace)?)?;
+    let python = Peers::load(workspace)?.install(workspace, "dspy")?;
     let script = |tasks: &[&str]| execute(workspace, &python, &[&[SCRIPT, FILES], tasks].concat(), None);
     let test = ["test", "--quiet", "--package", "teleprompt-core", "--test", "golden"];
     if options.check {
@@ -48,12 +47,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
         script(&["load"])?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The lines of the list of packages.
-fn packages(workspace: &Workspace) -> Result<Vec<String>, Error> {
-    let lines = workspace.read(REQUIREMENTS)?;
-    Ok(lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
 fn execute(
@@ -69,17 +62,5 @@ fn execute(
     match status.map_err(|source| Error::Start { command: command.clone(), source })? {
         status if status.success() => Ok(()),
         status => Err(Error::Command { command, status }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_package_is_pinned() {
-        let packages = packages(&Workspace::find().unwrap()).unwrap();
-        assert!(packages.contains(&"dspy==3.4.1".to_owned()));
-        assert!(packages.iter().all(|package| package.contains("==")), "{packages:?}");
     }
 }

@@ -48,11 +48,29 @@ pub(crate) enum Source {
         /// Which of them is to be said.
         label: &'static str,
     },
-    /// `scone/train`: sentence pairs without negation and with one negation in scope.
-    Scone {
-        /// The field for yes or no.
-        label: &'static str,
-    },
+    /// `scone/train`: sentence pairs without negation and with one negation in scope, which differ in one word; the `word` of
+    /// the hypothesis, and the word of the premise that it `replaced`.
+    Scone,
+}
+
+/// What a first predictor should say for each gold class: rows get it as one more label, so that its demos can be labeled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Between {
+    /// The field that holds the class.
+    pub(crate) gold: &'static str,
+    /// The field of the first predictor.
+    pub(crate) field: &'static str,
+    /// Classes with what to say.
+    pub(crate) of: &'static [(&'static str, &'static str)],
+}
+
+impl Between {
+    fn add(self, row: &mut Example) {
+        let gold = row.labels.text(self.gold);
+        if let Some((_, said)) = self.of.iter().find(|(class, _)| *class == gold) {
+            row.labels.insert(self.field, *said);
+        }
+    }
 }
 
 /// The rows of a task.
@@ -83,7 +101,7 @@ pub(crate) fn load(
         .and_then(|step| SignatureSpec::parse(step.signature).ok())
         .ok_or_else(|| Error::Usage(format!("task `{}` has no signature that can be read", task.name)))?;
     let val = n - n / 3;
-    let (train, rows) = match task.source {
+    let (mut train, mut rows) = match task.source {
         Source::Sample { input, label, most } => {
             let load = |split: &str| {
                 let path = workspace.path(&format!("examples/data/{}/{split}.jsonl", task.data));
@@ -117,8 +135,11 @@ pub(crate) fn load(
         (_, Some(FieldType::Label(labels))) => labels.clone(),
         _ => Vec::new(),
     };
-    let label = |row: &Example| row.labels.iter().next().map(|(name, _)| row.labels.text(name));
-    let gold = rows.iter().map(|row| classes.iter().position(|class| Some(class) == label(row).as_ref()));
+    if let Some(between) = task.between {
+        train.iter_mut().chain(&mut rows).for_each(|row| between.add(row));
+    }
+    let field = spec.outputs().first().map(|field| field.name.as_str()).unwrap_or_default();
+    let gold = rows.iter().map(|row| classes.iter().position(|class| *class == row.labels.text(field)));
     Ok(Rows { train, val, gold: gold.collect(), classes: classes.len(), rows })
 }
 
@@ -170,18 +191,24 @@ fn outside(folder: Option<&Path>, source: Source) -> Result<Vec<Example>, Error>
                 })
                 .collect()
         }
-        Source::Scone { label } => {
+        Source::Scone => {
             let mut rows = Vec::new();
             for (file, suffix) in [("no_negation", "_edited"), ("one_scoped", "")] {
                 let table = Table::read(folder.join(format!("scone/train/{file}.csv")))?;
-                let column = |name: &str| table.column(&format!("{name}{suffix}"));
-                let (premise, hypothesis, gold) =
-                    (column("sentence1")?, column("sentence2")?, column("gold_label")?);
+                let (premise, hypothesis) = (
+                    table.column(&format!("sentence1{suffix}"))?,
+                    table.column(&format!("sentence2{suffix}"))?,
+                );
+                let (replaced, word) = (table.column("sentence1_lex")?, table.column("sentence2_lex")?);
                 rows.extend(table.rows.iter().map(|of| {
-                    let inputs = Fields::new()
-                        .with("premise", of[premise].as_str())
-                        .with("hypothesis", of[hypothesis].as_str());
-                    row(inputs, label, if of[gold] == "entailment" { "yes" } else { "no" }.into())
+                    Example {
+                        inputs: Fields::new()
+                            .with("premise", of[premise].as_str())
+                            .with("hypothesis", of[hypothesis].as_str()),
+                        labels: Fields::new()
+                            .with("word", of[word].as_str())
+                            .with("replaced", of[replaced].as_str()),
+                    }
                 }));
             }
             Ok(rows)
@@ -280,6 +307,12 @@ mod tests {
             assert_eq!((rows.gold.len(), rows.classes), (120, 6));
             assert!(rows.gold.iter().all(Option::is_some), "{}", task.name);
             assert!(!rows.rows.iter().any(|row| rows.train.contains(row)));
+            if let Some(between) = task.between {
+                let first = SignatureSpec::parse(task.steps[0].signature).unwrap();
+                let field = first.outputs().iter().find(|field| field.name == between.field).unwrap();
+                let FieldType::Label(labels) = &field.ty else { panic!("{}", task.name) };
+                assert!(rows.train.iter().all(|row| labels.contains(&row.labels.text(between.field))));
+            }
         }
     }
 
@@ -291,10 +324,11 @@ mod tests {
         fs::write(folder.join("iris/iris.csv"), format!("150,4,setosa,versicolor,virginica\n{lines}"))
             .unwrap();
         let workspace = Workspace::find().unwrap();
-        let task = TASKS.iter().find(|task| task.name == "iris-steps-json").unwrap();
+        let task = TASKS.iter().find(|task| task.name == "iris-petal-plain").unwrap();
         let rows = load(&workspace, Some(&folder), task, 120).unwrap();
-        assert_eq!((rows.train.len(), rows.rows.len(), rows.classes), (30, 120, 3));
-        assert!(rows.gold.iter().all(Option::is_some));
+        assert_eq!((rows.train.len(), rows.rows.len(), rows.classes), (30, 120, 0));
+        assert!(rows.gold.iter().all(Option::is_none));
+        assert_eq!(rows.rows[0].labels.text("petal_length"), "1.4");
         assert_eq!(rows.rows[0].inputs.text("petal_width"), "0.2");
         let error = load(&workspace, Some(&folder), task, 121).unwrap_err();
         assert!(error.to_string().contains("120 rows for the matrix, not 121"), "{error}");

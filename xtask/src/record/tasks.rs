@@ -2,13 +2,14 @@
 //!
 //! The instructions are what a search meets in practice: the program's own first, then such as a person or a large model
 //! would write, what the built-in edits add (the labels, the form of the answer), one that is poor, and one that misleads.
-//! Demo sets are made from rows (see [`super::demos`]). In the programs of two predictors the second sees only what the first
-//! one said, so that all combinations can be recorded: a model need not be asked twice for the same. A task is data; adding one needs no other code, unless its rows come
-//! from a new kind of source.
+//! Demo sets are made from rows (see [`super::demos`]). In the programs of two predictors the second does not see the whole
+//! input, but what the first one said, so that the choices of the first matter and all combinations can be recorded: a model
+//! need not be asked twice for the same. A task is data; adding one needs no other code, unless its rows come from a new kind
+//! of source.
 
 use crate::landscape::Role;
 
-use super::rows::Source;
+use super::rows::{Between, Source};
 use super::steps::{Measure, Step};
 
 /// A task: everything that a landscape is recorded from, but for the model.
@@ -26,6 +27,8 @@ pub(crate) struct Task {
     pub(crate) measure: Measure,
     /// Where rows come from.
     pub(crate) source: Source,
+    /// What the first predictor should say, where the data do not say it.
+    pub(crate) between: Option<Between>,
     /// The program.
     pub(crate) steps: &'static [Step],
     /// How many candidates, when nothing else is asked for; all combinations if there are fewer.
@@ -33,6 +36,26 @@ pub(crate) struct Task {
     /// How many rows, when nothing else is asked for; a third of them is for the test.
     pub(crate) rows: usize,
 }
+
+/// A question to its kind of answer.
+const SORT: Step = Step {
+    name: "sort",
+    signature: "question -> answer: label[person, place, date, number, thing, explanation]",
+    instructions: &[
+        "Say which kind of answer the question wants.",
+        "Which kind of answer does the question want? A person for who, a place for where, a date for when, a number for \
+         how many or how much, a thing for what or which, an explanation for why or how something works.",
+        "Classify.\n`answer` is exactly one of: date, explanation, number, person, place, thing.",
+        "You help in a library. Visitors type questions, and each must go to the right shelf. Read the question, think \
+         of what its answer would look like, and name that kind.",
+        "Say which kind of answer the question wants.\nGive only `answer` (one label, spelled as given), without comments \
+         or explanations around it.",
+        "Answer the question with a place, since most visitors look for a place.",
+    ],
+    demo_sets: 6,
+    demos: 6,
+    max_tokens: 32,
+};
 
 /// All tasks, in the order in which they are best recorded.
 pub(crate) const TASKS: &[Task] = &[
@@ -43,24 +66,8 @@ pub(crate) const TASKS: &[Task] = &[
         adapter: "plain",
         measure: Measure::Exact("answer"),
         source: Source::Sample { input: "question", label: "answer", most: 1000 },
-        steps: &[Step {
-            name: "sort",
-            signature: "question -> answer: label[person, place, date, number, thing, explanation]",
-            instructions: &[
-                "Say which kind of answer the question wants.",
-                "Which kind of answer does the question want? A person for who, a place for where, a date for when, a number for \
-                 how many or how much, a thing for what or which, an explanation for why or how something works.",
-                "Classify.\n`answer` is exactly one of: date, explanation, number, person, place, thing.",
-                "You help in a library. Visitors type questions, and each must go to the right shelf. Read the question, think \
-                 of what its answer would look like, and name that kind.",
-                "Say which kind of answer the question wants.\nGive only `answer` (one label, spelled as given), without comments \
-                 or explanations around it.",
-                "Answer the question with a place, since most visitors look for a place.",
-            ],
-            demo_sets: 6,
-            demos: 6,
-            max_tokens: 32,
-        }],
+        between: None,
+        steps: &[SORT],
         candidates: 36,
         rows: 120,
     },
@@ -71,6 +78,7 @@ pub(crate) const TASKS: &[Task] = &[
         adapter: "plain",
         measure: Measure::Exact("team"),
         source: Source::Sample { input: "message", label: "team", most: 100 },
+        between: None,
         steps: &[
             Step {
                 name: "subject",
@@ -111,6 +119,7 @@ pub(crate) const TASKS: &[Task] = &[
         adapter: "plain",
         measure: Measure::Close { field: "petal_length", zero_at: 2.0 },
         source: Source::Iris { label: "petal_length" },
+        between: None,
         steps: &[Step {
             name: "estimate",
             signature: "sepal_length: float, species -> petal_length: float",
@@ -129,84 +138,6 @@ pub(crate) const TASKS: &[Task] = &[
         }],
         candidates: 24,
         rows: 80,
-    },
-    Task {
-        name: "banking-plain",
-        data: "banking",
-        role: Role::Public,
-        adapter: "plain",
-        measure: Measure::Exact("intent"),
-        source: Source::Banking {
-            label: "intent",
-            categories: &[
-                "card_arrival",
-                "change_pin",
-                "exchange_rate",
-                "lost_or_stolen_card",
-                "top_up_failed",
-                "transfer_timing",
-            ],
-        },
-        steps: &[Step {
-            name: "classify",
-            signature: "text -> intent: label[card arrival, change pin, exchange rate, lost or stolen card, top up failed, \
-                        transfer timing]",
-            instructions: &[
-                "Name the intent of the customer's message.",
-                "A bank's customer writes. Card arrival: a new card has not come. Change pin: a new code. Exchange rate: prices of \
-                 currencies. Lost or stolen card: it is gone. Top up failed: money did not get onto the account. Transfer timing: \
-                 how long a payment takes.",
-                "Name the intent of the customer's message.\n`intent` is exactly one of: card arrival, change pin, exchange rate, \
-                 lost or stolen card, top up failed, transfer timing.",
-                "You are a friendly assistant of a bank. Be polite and helpful.",
-                "Name the intent of the customer's message.\nGive only `intent` (one label, spelled as given), without comments or \
-                 explanations around it.",
-                "Customers who write to a bank have mostly lost their card. Name the intent.",
-            ],
-            demo_sets: 6,
-            demos: 6,
-            max_tokens: 32,
-        }],
-        candidates: 36,
-        rows: 120,
-    },
-    Task {
-        name: "iris-steps-json",
-        data: "iris",
-        role: Role::HeldOut,
-        adapter: "json",
-        measure: Measure::Exact("species"),
-        source: Source::Iris { label: "species" },
-        steps: &[
-            Step {
-                name: "size",
-                signature: "petal_length: float, petal_width: float -> petals: label[small, medium, large]",
-                instructions: &[
-                    "Say how large the petals are.",
-                    "Say how large the petals of an iris are: small up to 2 centimetres of length, large from 5 centimetres, else \
-                     medium.",
-                    "Compare the two numbers.",
-                ],
-                demo_sets: 3,
-                demos: 6,
-                max_tokens: 24,
-            },
-            Step {
-                name: "species",
-                signature: "petals -> species: label[setosa, versicolor, virginica]",
-                instructions: &[
-                    "Name the species of the iris.",
-                    "Small petals are setosa, medium petals versicolor, large petals virginica.",
-                    "Name the species of an iris with such petals.\n`species` is exactly one of: setosa, versicolor, virginica.",
-                    "Most flowers are versicolor. Name the species.",
-                ],
-                demo_sets: 3,
-                demos: 6,
-                max_tokens: 24,
-            },
-        ],
-        candidates: 108,
-        rows: 120,
     },
     Task {
         name: "banking-topic-plain",
@@ -231,6 +162,7 @@ pub(crate) const TASKS: &[Task] = &[
                 "terminate_account",
             ],
         },
+        between: None,
         steps: &[Step {
             name: "topic",
             signature: "text -> topic",
@@ -251,57 +183,172 @@ pub(crate) const TASKS: &[Task] = &[
         rows: 80,
     },
     Task {
-        name: "scone-json",
+        name: "scone-word-json",
         data: "scone",
         role: Role::HeldOut,
         adapter: "json",
-        measure: Measure::Exact("follows"),
-        source: Source::Scone { label: "follows" },
+        measure: Measure::TokenF1("word"),
+        source: Source::Scone,
+        between: None,
         steps: &[Step {
-            name: "entail",
-            signature: "premise, hypothesis -> follows: label[yes, no]",
+            name: "word",
+            signature: "premise, hypothesis -> word",
             instructions: &[
-                "Does the hypothesis follow from the premise?",
-                "If the premise is true, must the hypothesis be true as well? Mind the word not: what holds for a general word \
-                 under not holds for a special one.",
-                "Compare the two sentences word by word. Say yes if the second says less than the first, no if it says more.",
-                "Judge.\n`follows` is exactly one of: no, yes.",
-                "Two sentences are given. They are nearly the same, so say yes.",
-                "Say no unless you are sure that the hypothesis follows.",
+                "Write the word of the hypothesis that is not in the premise.",
+                "The two sentences are the same but for one word. Compare them from the first word to the last, and \
+                 write the word by which the second one differs.",
+                "Which word?",
+                "Write the first word of the premise.",
+                "Write the word of the hypothesis that is not in the premise.\nGive only `word` (text), without \
+                 comments or explanations around it.",
+                "Say whether the hypothesis follows from the premise.",
+            ],
+            demo_sets: 4,
+            demos: 6,
+            max_tokens: 16,
+        }],
+        candidates: 24,
+        rows: 80,
+    },
+    Task {
+        name: "scone-steps-plain",
+        data: "scone",
+        role: Role::HeldOut,
+        adapter: "plain",
+        measure: Measure::TokenF1("replaced"),
+        source: Source::Scone,
+        between: None,
+        steps: &[
+            Step {
+                name: "word",
+                signature: "premise, hypothesis -> word",
+                instructions: &[
+                    "Write the word of the hypothesis that is not in the premise.",
+                    "The two sentences are the same but for one word. Compare them from the first word to the last, \
+                     and write the word by which the second one differs.",
+                    "Write the first word of the premise.",
+                ],
+                demo_sets: 3,
+                demos: 4,
+                max_tokens: 8,
+            },
+            Step {
+                name: "find",
+                signature: "premise, word -> replaced",
+                instructions: &[
+                    "Write the word of the premise whose place the word could take.",
+                    "One word of the premise is of the same kind as the given word: more general, or more special. \
+                     Write that word of the premise, and nothing else.",
+                    "Write the last word of the premise.",
+                ],
+                demo_sets: 3,
+                demos: 4,
+                max_tokens: 8,
+            },
+        ],
+        candidates: 81,
+        rows: 80,
+    },
+    Task {
+        name: "banking-plain",
+        data: "banking",
+        role: Role::Public,
+        adapter: "plain",
+        measure: Measure::Exact("intent"),
+        source: Source::Banking {
+            label: "intent",
+            categories: &[
+                "card_arrival",
+                "change_pin",
+                "exchange_rate",
+                "lost_or_stolen_card",
+                "top_up_failed",
+                "transfer_timing",
+            ],
+        },
+        between: None,
+        steps: &[Step {
+            name: "classify",
+            signature: "text -> intent: label[card arrival, change pin, exchange rate, lost or stolen card, top up failed, \
+                transfer timing]",
+            instructions: &[
+                "Name the intent of the customer's message.",
+                "A bank's customer writes. Card arrival: a new card has not come. Change pin: a new code. Exchange rate: prices of \
+         currencies. Lost or stolen card: it is gone. Top up failed: money did not get onto the account. Transfer timing: \
+         how long a payment takes.",
+                "Name the intent of the customer's message.\n`intent` is exactly one of: card arrival, change pin, exchange rate, \
+         lost or stolen card, top up failed, transfer timing.",
+                "You are a friendly assistant of a bank. Be polite and helpful.",
+                "Name the intent of the customer's message.\nGive only `intent` (one label, spelled as given), without comments or \
+         explanations around it.",
+                "Customers who write to a bank have mostly lost their card. Name the intent.",
             ],
             demo_sets: 6,
             demos: 6,
-            max_tokens: 24,
+            max_tokens: 32,
         }],
         candidates: 36,
         rows: 120,
     },
     Task {
-        name: "helpdesk-chat",
-        data: "helpdesk",
+        name: "questions-steps-plain",
+        data: "questions",
+        role: Role::Public,
+        adapter: "plain",
+        measure: Measure::Exact("answer"),
+        source: Source::Sample { input: "question", label: "answer", most: 1000 },
+        between: Some(Between {
+            gold: "answer",
+            field: "word",
+            of: &[
+                ("person", "who"),
+                ("place", "where"),
+                ("date", "when"),
+                ("number", "how many"),
+                ("thing", "what"),
+                ("explanation", "why"),
+            ],
+        }),
+        steps: &[
+            Step {
+                name: "word",
+                signature: "question -> word: label[who, where, when, how many, what, why]",
+                instructions: &[
+                    "Say with which question word the question begins.",
+                    "With which word could the question begin? Who for people, where for places, when for times, how \
+                     many for amounts, what for things, why for reasons.",
+                    "Read the question and pick a word at random.",
+                ],
+                demo_sets: 3,
+                demos: 6,
+                max_tokens: 32,
+            },
+            Step {
+                name: "sort",
+                signature: "word -> answer: label[person, place, date, number, thing, explanation]",
+                instructions: &[
+                    "Say which kind of answer the question wants.",
+                    "Who wants a person, where a place, when a date, how many a number, what a thing, why an explanation.",
+                    "Classify.\n`answer` is exactly one of: date, explanation, number, person, place, thing.",
+                    "Answer the question with a place, since most visitors look for a place.",
+                ],
+                demo_sets: 3,
+                demos: 6,
+                max_tokens: 32,
+            },
+        ],
+        candidates: 108,
+        rows: 120,
+    },
+    Task {
+        name: "questions-chat",
+        data: "questions",
         role: Role::Public,
         adapter: "chat",
-        measure: Measure::Exact("team"),
-        source: Source::Sample { input: "message", label: "team", most: 100 },
-        steps: &[Step {
-            name: "route",
-            signature: "message -> team: label[billing, delivery, returns, account, product, repair]",
-            instructions: &[
-                "Decide which team answers the message.",
-                "A shop's customer writes. Billing: charges and invoices. Delivery: where the parcel is. Returns: sending back, \
-                 exchange, refunds. Account: login and personal data. Product: questions before or after buying. Repair: devices \
-                 that do not work.",
-                "Decide which team answers the message.\n`team` is exactly one of: account, billing, delivery, product, repair, \
-                 returns.",
-                "Customers are angry. Calm them down.",
-                "Decide which team answers the message.\nGive only `team` (one label, spelled as given), without comments or \
-                 explanations around it.",
-                "Anything that was bought belongs to product. Decide which team answers the message.",
-            ],
-            demo_sets: 6,
-            demos: 6,
-            max_tokens: 48,
-        }],
+        measure: Measure::Exact("answer"),
+        source: Source::Sample { input: "question", label: "answer", most: 1000 },
+        between: None,
+        steps: &[SORT],
         candidates: 36,
         rows: 120,
     },

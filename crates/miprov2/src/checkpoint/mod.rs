@@ -1,7 +1,7 @@
 //! Checkpoints: one append-only file from which a killed run goes on as if nothing had happened.
 //!
 //! ```text
-//!   {"teleprompt_checkpoint":1,"fingerprint":{..}}       what the run is of
+//!   {"teleprompt_checkpoint":2,"fingerprint":{..}}       what the run is of
 //!   {"answer":{"key":"5f..","text":"..",..}}             every answer of a model, before it is used
 //!   {"failed":{"key":"91..","kind":"timeout",..}}        every call that gave none
 //!   {"stage":{..}}  {"trial":{..}}                       what came of it, to be compared with when the run is resumed
@@ -30,7 +30,7 @@ pub(crate) use record::{FailureKind, Outcome, Record};
 use record::Header;
 
 /// The version of the file's form; files of this version and of all before it are read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Where a run keeps its checkpoint.
 #[derive(Clone)]

@@ -23,8 +23,8 @@ const MARK: &[u8] = b"{\"teleprompt_checkpoint\":";
 pub(crate) struct Known {
     /// What each call came to, in the order in which it was asked.
     pub(crate) outcomes: BTreeMap<Digest, VecDeque<Outcome>>,
-    /// What was paid for each answer.
-    pub(crate) paid: BTreeMap<Digest, Spent>,
+    /// What was paid for each answer, and what was reserved for it.
+    pub(crate) paid: BTreeMap<Digest, (Spent, Spent)>,
     /// What calls may have used that were begun and gave no answer.
     pub(crate) lost: BTreeMap<Digest, Vec<Spent>>,
     pub(crate) stages: BTreeMap<Stage, Digest>,
@@ -42,16 +42,17 @@ impl Known {
         self.outcomes.values().flatten().filter(answer).count()
     }
 
-    fn take(&mut self, record: Record) {
+    pub(super) fn take(&mut self, record: Record) {
         match record {
             Record::Begun { key, most } => self.lost.entry(key).or_default().push(most),
-            Record::Answer { key, text, usage, finish, cached, nano_usd, .. } => {
+            Record::Answer { key, text, usage, finish, logprobs, others, cached, nano_usd, .. } => {
                 let mut answer = LmResponse::new(text).with_usage(usage).with_finish(finish);
+                answer = answer.with_logprobs(logprobs).with_others(others);
                 answer.cached = cached;
                 let tokens = usage.input_tokens.saturating_add(usage.output_tokens);
                 let paid = if cached { Spent::default() } else { Spent::of(1, tokens, nano_usd) };
-                self.paid.insert(key, paid);
-                self.lost.get_mut(&key).map(Vec::pop);
+                let most = self.lost.get_mut(&key).and_then(Vec::pop);
+                self.paid.insert(key, (paid, most.unwrap_or(paid)));
                 self.outcomes.entry(key).or_default().push_back(Outcome::Answer(answer));
             }
             Record::Failed { key, kind, detail, .. } => {

@@ -1,7 +1,9 @@
 //! The lines of a checkpoint.
 
 use serde::{Deserialize, Serialize};
-use teleprompt_core::lm::{FinishReason, LmError, LmErrorKind, LmResponse, ModelId, Usage};
+use teleprompt_core::lm::{
+    Completion, FinishReason, LmError, LmErrorKind, LmResponse, ModelId, TokenLogprob, Usage,
+};
 use teleprompt_core::{CallRole, Stage};
 
 use super::fingerprint::Fingerprint;
@@ -32,6 +34,12 @@ pub(crate) enum Record {
         usage: Usage,
         #[serde(default)]
         finish: FinishReason,
+        /// Since version 2.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        logprobs: Vec<TokenLogprob>,
+        /// Since version 2.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        others: Vec<Completion>,
         /// From the user's own cache: nothing was paid for.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         cached: bool,
@@ -119,6 +127,8 @@ impl Record {
             text: answer.text.clone(),
             usage: answer.usage,
             finish: answer.finish,
+            logprobs: answer.logprobs.clone(),
+            others: answer.others.clone(),
             cached: answer.cached,
             nano_usd,
         }

@@ -7,9 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::executor::block_on;
+use teleprompt_core::CallRole;
+use teleprompt_core::lm::{Completion, FinishReason, LmResponse, TokenLogprob, Usage};
 use teleprompt_testkit::{ScriptedLm, SimTask};
 
-use super::Sink;
+use super::{Known, Outcome, Record, Sink};
+use crate::digest::Digest;
 use crate::{Dataset, Ended, MiproV2, OptimizeError, Optimized, Process};
 
 thread_local! {
@@ -39,6 +42,20 @@ impl Sink for Disk {
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync()
     }
+}
+
+#[test]
+fn an_answer_comes_back_whole() {
+    let token = TokenLogprob { token: "b".into(), logprob: -0.25, top: vec![("a".into(), -1.5)] };
+    let other = Completion { text: "c".into(), ..Completion::default() };
+    let usage = Usage { input_tokens: 5, output_tokens: 3, cached_tokens: 2, reasoning_tokens: 1 };
+    let answer = LmResponse::new("b").with_usage(usage).with_finish(FinishReason::Length);
+    let answer = answer.with_logprobs(vec![token]).with_others(vec![other]);
+    let key = Digest::of("a request");
+    let line = serde_json::to_string(&Record::answer(key, CallRole::Task, &answer, 7)).unwrap();
+    let mut known = Known::default();
+    known.take(serde_json::from_str(&line).unwrap());
+    assert_eq!(known.outcomes[&key], [Outcome::Answer(answer)]);
 }
 
 const CONCURRENCY: usize = 8;

@@ -10,7 +10,8 @@ use teleprompt_core::{Event, Observer, Stage};
 /// Shows how far a run is.
 ///
 /// On a terminal one line is rewritten as the stages go on, side by side. Elsewhere each stage says once that it begins and
-/// with how many steps. Trials on all rows, pauses, caps, warnings and the report have lines of their own on both.
+/// with how many steps. Trials on all rows, calls that are made again, pauses, caps, warnings and the report have lines of their own
+/// on both.
 pub struct Progress {
     state: Mutex<State>,
 }
@@ -21,6 +22,8 @@ struct State {
     /// Steps done, and steps at most.
     stages: BTreeMap<Stage, (u64, u64)>,
     best: Option<f64>,
+    /// Calls made again.
+    retried: u64,
     /// Characters of the line that stands on the terminal.
     shown: usize,
 }
@@ -33,8 +36,8 @@ impl Progress {
 
     /// Progress on `out`; `live` where it is a terminal.
     pub fn to(out: Box<dyn Write + Send>, live: bool) -> Self {
-        let (stages, best, shown) = Default::default();
-        Self { state: Mutex::new(State { out, live, stages, best, shown }) }
+        let (stages, best, retried, shown) = Default::default();
+        Self { state: Mutex::new(State { out, live, stages, best, retried, shown }) }
     }
 }
 
@@ -74,6 +77,26 @@ impl State {
                         "trial {number}: {:.1} % on all rows; the best so far {:.1} %",
                         100.0 * score,
                         100.0 * best
+                    )),
+                    _ => Ok(()),
+                }
+            }
+            Event::StageEnded { stage } => {
+                if self.live {
+                    self.stages.remove(stage);
+                    self.status()
+                } else {
+                    Ok(())
+                }
+            }
+            Event::Retried { seconds, message, .. } => {
+                self.retried += 1;
+                // Many calls fail together where a provider is away: the first, the tenth, the hundredth.
+                let mut tens = std::iter::successors(Some(1_u64), |ten| ten.checked_mul(10));
+                match tens.find(|ten| *ten >= self.retried) {
+                    Some(ten) if ten == self.retried => self.line(&format!(
+                        "a call is made again in {seconds:.0} s, the {} of the run: {message}",
+                        if ten == 1 { "first".to_owned() } else { format!("{ten}th") }
                     )),
                     _ => Ok(()),
                 }

@@ -121,7 +121,8 @@ pub struct Report {
     pub winner_rows: Vec<RowResult>,
     /// Requests by role, those answered from what was known among them.
     pub calls: BTreeMap<CallRole, CallCounts>,
-    /// The same by stage and role.
+    /// The same by stage and role; without a stage that a cap ended before it had a result, which is in
+    /// [`Report::process`] alone.
     pub stages: BTreeMap<Stage, BTreeMap<CallRole, CallCounts>>,
     /// What each stage cost, in USD, where the price of every model is known: of the answers that were paid for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

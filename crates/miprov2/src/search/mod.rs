@@ -8,6 +8,7 @@ pub mod adaptive;
 pub(crate) mod reference;
 mod schedule;
 mod scoreboard;
+pub(crate) mod standing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -87,12 +88,18 @@ impl SearchSpace {
     /// Tokens of the instructions and demos of a combination over all predictors, estimated at 4 characters each.
     pub(crate) fn prompt_tokens(&self, choices: &Choices) -> usize {
         let chars = self.predictors.iter().zip(choices).map(|(options, choice)| {
-            let instruction = options.instructions.get(choice.instruction);
-            let instruction = instruction.map_or(0, |proposed| proposed.instruction.chars().count());
-            let demos = choice.demos.and_then(|set| options.demos.get(set)).map(|demos| demos.iter());
-            let values = demos.into_iter().flatten().flat_map(|demo| demo.fields.iter());
-            instruction
-                + values.map(|(name, value)| name.len() + value.to_string().chars().count()).sum::<usize>()
+            let instruction = options.instructions.get(choice.instruction).map_or(0, instruction_chars);
+            let demos = choice.demos.and_then(|set| options.demos.get(set));
+            instruction + demos.map_or(0, |demos| demo_chars(demos))
+        });
+        chars.sum::<usize>() / 4
+    }
+
+    /// Tokens of the longest combination, estimated likewise.
+    pub(crate) fn most_prompt_tokens(&self) -> usize {
+        let chars = self.predictors.iter().map(|options| {
+            let instruction = options.instructions.iter().map(instruction_chars).max();
+            instruction.unwrap_or(0) + options.demos.iter().map(|demos| demo_chars(demos)).max().unwrap_or(0)
         });
         chars.sum::<usize>() / 4
     }
@@ -115,6 +122,15 @@ impl SearchSpace {
         }
         candidate
     }
+}
+
+fn instruction_chars(proposed: &ProposedInstruction) -> usize {
+    proposed.instruction.chars().count()
+}
+
+fn demo_chars(demos: &[Demo]) -> usize {
+    let values = demos.iter().flat_map(|demo| demo.fields.iter());
+    values.map(|(name, value)| name.len() + value.to_string().chars().count()).sum()
 }
 
 /// What kind of evaluation a trial was.

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Evaluations overlap: the one at position `p` of the schedule is asked for when those up to `p - trials_ahead` are told, and
-//! no other, whatever has ended by then. A full evaluation waits for all before it. So a result depends on `trials_ahead` and
-//! on no timing.
+//! no other, whatever has ended by then. A full evaluation waits for all before it, or until none of their rows that are still
+//! out can change of which combination it will be ([`standing`](super::standing)). So a result depends on `trials_ahead` and on
+//! no timing.
 //!
 //! Program runs asked for: `|val| + size * T + ceil(T / steps) * |val|`; with full evaluations only, `|val| * (T + 1)`.
 //! Source: DSPy 3.4.1, `mipro_optimizer_v2.py`, `_optimize_prompt_parameters`; Optuna 5.0.0, `TPESampler`.
@@ -19,15 +20,17 @@
 //! `trials_ahead` above 1 the sampler sees the last trials as pending.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 use futures::StreamExt;
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::{BoxFuture, Either, FutureExt, select};
 use futures::stream::FuturesUnordered;
 use teleprompt_core::evaluate::RowResult;
 use teleprompt_core::{EvaluateError, rng};
 use teleprompt_tpe::{Direction, Distribution, Sampler, Study, TpeConfig, TpeSampler, Values};
 
 use super::schedule::{self, Slot, schedule};
+use super::standing::{best_open, certain};
 use super::{Choices, Ended, Found, Scoreboard, SearchSpace, TrialKind};
 use crate::caps::Spent;
 use crate::error::OptimizeError;
@@ -50,7 +53,8 @@ pub(crate) async fn search(
     search.advance();
     let ended = search.all(rows).await;
     let choices = search.winner();
-    let (row_cost, warnings) = (search.row_cost(), std::mem::take(&mut search.board.warnings));
+    let row_cost = search.row_cost(space.prompt_tokens(&choices));
+    let (row_cost, warnings) = (row_cost, std::mem::take(&mut search.board.warnings));
     Ok(Found { choices, ended, trials: search.board.into_trials(), warnings, row_cost, posterior: None })
 }
 
@@ -165,19 +169,27 @@ impl<'a> Search<'a> {
     async fn all(&mut self, rows: &Rows<'_>) -> Ended {
         let mut running: Running<'_> = FuturesUnordered::new();
         loop {
-            while let Some(position) = self.startable() {
+            while let Some(position) = self.startable(rows) {
                 let Some(unit) = self.units.get(&position) else { break };
                 let candidate = self.space.candidate(&unit.choices);
                 let wanted = unit.rows.clone();
                 let part = part::SEARCH + position as u64;
                 running.push(async move { (position, rows.run(part, &candidate, &wanted).await) }.boxed());
             }
-            let Some((position, result)) = running.next().await else { break };
-            self.results.insert(position, result);
-            self.advance();
+            // A row that has ended may make the next full evaluation certain.
+            match select(running.next(), pin!(rows.moved())).await {
+                Either::Left((None, _)) => break,
+                Either::Left((Some((position, result)), _)) => {
+                    self.results.insert(position, result);
+                    self.advance();
+                }
+                Either::Right(_) => {}
+            }
         }
         // What has ended out of turn before the run was stopped is paid for, and tells something.
-        let rest = std::mem::take(&mut self.results);
+        // Under a cap it depends on timing what that is.
+        let capped = self.run.shared.purse.counts();
+        let rest = std::mem::take(&mut self.results).into_iter().filter(|_| !capped);
         for (position, result) in rest {
             if let Ok(rows) = result {
                 self.record(position, rows, false);
@@ -229,7 +241,7 @@ impl<'a> Search<'a> {
     }
 
     /// Begins the next evaluation that may begin, and gives its position.
-    fn startable(&mut self) -> Option<usize> {
+    fn startable(&mut self, rows: &Rows<'_>) -> Option<usize> {
         loop {
             let ahead = self.run.config.search.trials_ahead;
             let find = |from: usize, promotion: bool, slots: &[Slot]| {
@@ -238,12 +250,20 @@ impl<'a> Search<'a> {
             };
             let trial = find(self.next[0], false, &self.slots).filter(|&at| at < self.end);
             let promotion = find(self.next[1], true, &self.slots).filter(|&at| at < self.end);
+            if let Some((at, choices)) =
+                promotion.and_then(|at| self.certain(at, rows).map(|choices| (at, choices)))
+            {
+                self.next[1] = at + 1;
+                self.promote(at, choices);
+                return Some(at);
+            }
             if let Some(at) = promotion.filter(|&at| at <= self.recorded) {
                 if !self.affordable(at) {
                     return None;
                 }
                 self.next[1] = at + 1;
-                if self.promote(at) {
+                if let Some(choices) = best_open(&self.minibatch, |choices| self.is_done(choices)).cloned() {
+                    self.promote(at, choices);
                     return Some(at);
                 }
                 // Nothing to promote: the position is done.
@@ -271,33 +291,39 @@ impl<'a> Search<'a> {
         if !purse.counts() {
             return true;
         }
-        let used = purse.used_by(0..=part::SEARCH + self.recorded as u64 - 1);
+        let before = 0..=part::SEARCH + self.recorded as u64 - 1;
+        let used = purse.used_by(before.clone()).plus(purse.room(before).with_margin(COST_MARGIN));
         let all = self.run.val.len();
-        let ahead: usize = (self.recorded..=position)
-            .map(|at| match (self.units.get(&at), self.slots.get(at)) {
-                (Some(unit), _) => self.board.missing(&unit.choices, &unit.rows),
-                (None, Some(Slot::Trial(_))) => self.run.config.minibatch(all).unwrap_or(all),
-                (None, _) => all,
-            })
-            .sum();
-        let needed = self.row_cost().scaled(ahead as f64);
+        let ahead = (self.recorded..=position).map(|at| match (self.units.get(&at), self.slots.get(at)) {
+            (Some(unit), _) => {
+                (self.board.missing(&unit.choices, &unit.rows), self.space.prompt_tokens(&unit.choices))
+            }
+            (None, Some(Slot::Trial(_))) => {
+                (self.run.config.minibatch(all).unwrap_or(all), self.space.most_prompt_tokens())
+            }
+            (None, _) => (all, self.space.most_prompt_tokens()),
+        });
+        let needed = ahead.map(|(rows, tokens)| self.row_cost(tokens).scaled(rows as f64));
+        let needed = needed.fold(Spent::default(), Spent::plus);
         let Some(cap) = purse.refusal(used.plus(needed)) else { return true };
         if self.recorded == position {
-            self.stop(
-                position,
-                Ended::Stopped { reason: format!("{cap} leaves no room for the next evaluation") },
-            );
+            let reason = format!("{cap} leaves no room for the next evaluation");
+            self.run.cap(&reason);
+            self.stop(position, Ended::Stopped { reason });
         }
         false
     }
 
-    /// The most that a row has used in any evaluation so far, on average over its rows.
-    fn row_cost(&self) -> Spent {
-        let purse = &self.run.shared.purse;
+    /// The most that a row is expected to use under a candidate of so many prompt tokens: what a row has used in any evaluation
+    /// so far, on average over its rows, and the tokens that this candidate's prompt has more.
+    fn row_cost(&self, tokens: usize) -> Spent {
+        let run = self.run;
         let mut cost = Spent::default();
         for (at, unit) in self.units.range(..self.recorded) {
             let part = part::SEARCH + *at as u64;
-            cost = cost.max(purse.used_by(part..=part).scaled(1.0 / unit.rows.len().max(1) as f64));
+            let used = run.shared.purse.used_by(part..=part).scaled(1.0 / unit.rows.len().max(1) as f64);
+            let more = tokens.saturating_sub(self.space.prompt_tokens(&unit.choices)) as u64;
+            cost = cost.max(used.plus(run.shared.purse.prompt_cost(run.config.task_lm.model(), more)));
         }
         cost.with_margin(COST_MARGIN)
     }
@@ -340,12 +366,28 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Chooses the combination with the best mean minibatch score among those without a full score; `false` when there is none.
-    fn promote(&mut self, at: usize) -> bool {
-        let done = |choices: &Choices| self.full.iter().any(|(done, _)| done == choices);
-        let Some(choices) = best_open(&self.minibatch, done).cloned() else { return false };
+    /// Which combination the full evaluation at a position will be of, if that is certain before all trials up to it have
+    /// ended. Under a cap it is not foreseen, for what is begun must be known to be affordable.
+    fn certain(&self, at: usize, rows: &Rows<'_>) -> Option<Choices> {
+        if at <= self.recorded || self.run.shared.purse.counts() {
+            return None;
+        }
+        let mut running = Vec::new();
+        for position in self.recorded..at {
+            let unit = self.units.get(&position).filter(|unit| unit.kind == TrialKind::Minibatch)?;
+            running
+                .push((unit.choices.clone(), rows.progress(part::SEARCH + position as u64, unit.rows.len())));
+        }
+        certain(&self.minibatch, &running, |choices| self.is_done(choices)).cloned()
+    }
+
+    /// Whether a combination has a full score.
+    fn is_done(&self, choices: &Choices) -> bool {
+        self.full.iter().any(|(done, _)| done == choices)
+    }
+
+    fn promote(&mut self, at: usize, choices: Choices) {
         self.begin(at, None, TrialKind::Full, choices, (0..self.run.val.len()).collect());
-        true
     }
 
     /// The rows of a trial's minibatch, in the order of the valset.
@@ -379,17 +421,6 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The combination with the best mean score among those that are not done; the first seen among equals.
-fn best_open<K>(seen: &[(K, Vec<f64>)], done: impl Fn(&K) -> bool) -> Option<&K> {
-    let mean = |scores: &[f64]| scores.iter().sum::<f64>() / scores.len() as f64;
-    let open = seen.iter().filter(|(key, _)| !done(key));
-    let best = open.fold(None::<(&K, f64)>, |best, (key, scores)| match best {
-        Some((_, score)) if score >= mean(scores) => best,
-        _ => Some((key, mean(scores))),
-    });
-    best.map(|(key, _)| key)
-}
-
 /// The reference's names of the parameters.
 fn instruction_param(predictor: usize) -> String {
     format!("{predictor}_predictor_instruction")
@@ -397,45 +428,4 @@ fn instruction_param(predictor: usize) -> String {
 
 fn demos_param(predictor: usize) -> String {
     format!("{predictor}_predictor_demos")
-}
-
-#[cfg(test)]
-mod tests {
-    use serde::Deserialize;
-
-    use super::*;
-
-    #[derive(Deserialize)]
-    struct Golden {
-        promotions: Vec<Promotion>,
-    }
-
-    #[derive(Deserialize)]
-    struct Promotion {
-        seen: Vec<Seen>,
-        done: Vec<String>,
-        chosen: String,
-    }
-
-    #[derive(Deserialize)]
-    struct Seen {
-        combination: String,
-        scores: Vec<f64>,
-    }
-
-    /// What DSPy chose, from what it chose it: see `xtask/golden/miprov2.py`.
-    #[test]
-    fn a_candidate_is_promoted_as_the_reference_promotes_it() {
-        let golden: Golden = serde_json::from_str(include_str!("../../tests/golden/dspy.json")).unwrap();
-        assert_eq!(golden.promotions.len(), 3);
-        for promotion in golden.promotions {
-            let seen: Vec<(String, Vec<f64>)> =
-                promotion.seen.into_iter().map(|seen| (seen.combination, seen.scores)).collect();
-            let chosen = best_open(&seen, |key| promotion.done.contains(key));
-            assert_eq!(chosen, Some(&promotion.chosen));
-        }
-        let tie = [("b", vec![0.5]), ("a", vec![0.25, 0.75])];
-        assert_eq!(best_open(&tie, |_| false), Some(&"b"));
-        assert_eq!(best_open(&tie, |_| true), None);
-    }
 }

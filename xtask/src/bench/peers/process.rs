@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Entry, FOLDER};
+use super::FOLDER;
 use crate::error::Error;
 use crate::workspace::Workspace;
 
@@ -38,12 +38,12 @@ impl Peer {
         Self { name: name.to_owned(), state: State::Missing(reason), words: Vec::new() }
     }
 
-    /// Starts the peer's driver and asks for its version.
-    pub(super) fn start(workspace: &Workspace, entry: &Entry, python: &Path) -> Self {
-        let mut words = entry.driver.iter();
+    /// Starts the peer's driver, a file of the folder with arguments, and asks for its version.
+    pub(super) fn start(workspace: &Workspace, name: &str, driver: &[String], python: &Path) -> Self {
+        let mut words = driver.iter();
         let file = words.next().map(String::as_str).unwrap_or_default();
         let mut command = Command::new(python);
-        Self::program(&entry.name, command.arg(workspace.path(FOLDER).join(file)).args(words))
+        Self::program(name, command.arg(workspace.path(FOLDER).join(file)).args(words))
     }
 
     /// Starts any program that speaks a driver's protocol and asks for its version.
@@ -74,6 +74,13 @@ impl Peer {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Ends the peer, which has failed, for good.
+    #[cfg_attr(not(any(feature = "bench", test)), expect(dead_code, reason = "only families give up"))]
+    pub(crate) fn give_up(&mut self, error: &Error) {
+        let reason = format!("{}: {error}", self.version());
+        self.state = State::Missing(reason);
     }
 
     /// The version, or why there is none.
@@ -185,6 +192,13 @@ mod tests {
         assert_eq!(peer.version(), "not installed: no Python");
         let message = peer.request(&json!({})).unwrap_err().to_string();
         assert!(message.starts_with("optuna: not installed"), "{message}");
+    }
+
+    #[test]
+    fn a_peer_that_is_given_up_says_what_it_failed_with() {
+        let mut peer = Peer::absent("optuna", "5.0.0".into());
+        peer.give_up(&Error::Usage("no answer".into()));
+        assert_eq!(peer.missing(), Some("5.0.0: no answer"));
     }
 
     #[test]

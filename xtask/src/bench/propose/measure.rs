@@ -1,12 +1,13 @@
 //! One task: every variant's best instruction against the original, row by row.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use teleprompt::lm::LmSettings;
 use teleprompt::propose::{
-    FailedCase, InstructionOrigin, ProposalRequest, ProposedInstruction, Proposer as _, RefineRequest,
-    ScoredInstruction,
+    FailedCase, InstructionOrigin, ProposalRequest, Proposals, ProposedInstruction, Proposer as _,
+    RefineRequest, ScoredInstruction,
 };
 use teleprompt::{
     Candidate, Ctx, Demo, Evaluate, Evaluation, Example, Lm, PlainAdapter, PredictorName, PredictorParams,
@@ -34,7 +35,7 @@ impl Scale {
     }
 
     pub(crate) fn full() -> Self {
-        Self { seeds: 2, candidates: 4, validation_rows: 40, test_rows: 80 }
+        Self { seeds: 3, candidates: 4, validation_rows: 40, test_rows: 80 }
     }
 }
 
@@ -72,6 +73,7 @@ pub(crate) async fn task(
     task: Task,
     scale: &Scale,
     variants: &[Variant],
+    log: &mut std::fs::File,
 ) -> Result<Outcome, Error> {
     let bench = Bench { cx: Ctx::new(lm.clone()).with_adapter(Arc::new(PlainAdapter)), task: &task, scale };
     let bench = if lm.capabilities().regex { bench } else { bench.with_short_answers() };
@@ -90,6 +92,7 @@ pub(crate) async fn task(
         };
         for seed in 1..=u64::from(scale.seeds) {
             let found = bench.search(variant, seed).await?;
+            writeln!(log, "{}", found.line(&task.name, variant, seed)).map_err(failed)?;
             eprintln!(
                 "propose: {}, {}, seed {seed}: {} of {} usable, best on validation {:.1} %",
                 task.name,
@@ -136,6 +139,24 @@ struct Found {
     score: f64,
     usable: usize,
     calls: u64,
+    /// Every instruction with its score on the validation rows.
+    tried: Vec<(ProposedInstruction, f64)>,
+    /// What was said of the data and the program, and what was rejected.
+    proposals: Proposals,
+}
+
+impl Found {
+    /// All of it on one line, to be read by people who ask why.
+    fn line(&self, task: &str, variant: Variant, seed: u64) -> serde_json::Value {
+        let tried = self.tried.iter().map(|(proposed, score)| serde_json::json!([score, proposed]));
+        serde_json::json!({
+            "task": task,
+            "variant": variant.name(),
+            "seed": seed,
+            "tried": tried.collect::<Vec<_>>(),
+            "proposals": self.proposals,
+        })
+    }
 }
 
 /// Most tokens of an answer that cannot be held to its form: a small model may never end by itself.
@@ -181,11 +202,14 @@ impl Bench<'_> {
                     .with_seed(seed)
                     .with_on_call(&on_call);
             let refined = proposer.refine(&self.cx, &request).await.map_err(failed)?;
+            proposals.rejected.extend(refined.rejected);
+            proposals.warnings.extend(refined.warnings);
             tried.extend(self.try_all(refined.instructions).await?);
         }
         let (best, score, _) = best_of(&tried)?;
         let (best, score, usable) = (best.clone(), *score, tried.len() - 1);
-        Ok(Found { best, score, usable, calls: calls.into_inner() })
+        let tried = tried.into_iter().map(|(proposed, score, _)| (proposed, score)).collect();
+        Ok(Found { best, score, usable, calls: calls.into_inner(), tried, proposals })
     }
 
     /// Every instruction with its mean score and results on the validation rows.

@@ -8,21 +8,22 @@
 //! paired difference of the same test rows with a 95 % interval (Student's t over rows, each row's scores averaged over the
 //! seeds), so the intervals are of the rows' sampling; between seeds the proposals differ.
 //!
-//! Answers of the model are kept in `target/bench/propose`: a run that was ended goes on where it was.
+//! Answers of the model are kept in `target/bench/propose`: a run that was ended goes on where it was. Every instruction with
+//! its score, and every rejected one with the reason, is in `proposals.jsonl` beside them.
 
 mod measure;
 mod show;
 pub(crate) mod task;
 mod variant;
 
-use std::path::PathBuf;
-
 use teleprompt::lm::{Cache, LmStack, RetryPolicy, from_spec};
 
 use self::measure::Scale;
 use self::task::Task;
 use self::variant::Variant;
-use super::record::Comparison;
+use super::Options;
+use super::family::{Case, Family, Keep, Measured};
+use super::peers::Peer;
 use crate::error::Error;
 use crate::workspace::Workspace;
 
@@ -31,30 +32,36 @@ const SAMPLE: &str = "examples/data/questions";
 /// The model that is measured unless the command names another.
 const MODEL: &str = "local/smollm2-135m";
 
-/// What is measured, with which model.
-#[derive(Debug, Clone)]
-pub(crate) struct Wanted {
-    pub(crate) quick: bool,
-    pub(crate) seeds: Option<u32>,
-    /// Further tasks; their format is in [`task`].
-    pub(crate) data: Vec<PathBuf>,
-    /// The model, as [`from_spec`] reads it.
-    pub(crate) lm: Option<String>,
-}
-
-/// The family's figures: for the terminal and the document, and as data.
+/// The family.
 #[derive(Debug)]
-pub(crate) struct Measured {
-    /// Markdown without the command that made it.
-    pub(crate) text: String,
-    pub(crate) comparisons: Vec<Comparison>,
+pub(crate) struct Propose;
+
+impl Family for Propose {
+    fn seeds(&self) -> u32 {
+        Scale::full().seeds
+    }
+
+    fn quick_seeds(&self) -> u32 {
+        Scale::quick().seeds
+    }
+
+    fn cases(&self, _: bool, _: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn measure(
+        &self,
+        workspace: &Workspace,
+        options: &Options,
+        _: &mut [Peer],
+        keep: &mut Keep<'_>,
+    ) -> Result<Option<Measured>, Error> {
+        run(workspace, options, keep).map(Some)
+    }
 }
 
 /// Measures every variant on the sample task and on the task given.
-///
-/// # Errors
-/// The data cannot be read, or the model cannot be asked.
-pub(crate) fn run(workspace: &Workspace, wanted: &Wanted) -> Result<Measured, Error> {
+fn run(workspace: &Workspace, wanted: &Options, keep: &mut Keep<'_>) -> Result<Measured, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
         let spec = wanted.lm.as_deref().unwrap_or(MODEL);
@@ -67,16 +74,21 @@ pub(crate) fn run(workspace: &Workspace, wanted: &Wanted) -> Result<Measured, Er
         let scale = if wanted.quick { Scale::quick() } else { Scale::full() };
         let scale = Scale { seeds: wanted.seeds.unwrap_or(scale.seeds), ..scale };
         let variants = if wanted.quick { Variant::quick() } else { Variant::all() };
+        let is_wanted = |variant: &Variant| {
+            wanted.cases.is_empty() || wanted.cases.iter().any(|text| variant.name().contains(text))
+        };
+        let variants: Vec<Variant> = variants.into_iter().filter(is_wanted).collect();
         let folders = [workspace.path(SAMPLE)].into_iter().chain(wanted.data.clone());
-        let mut outcomes = Vec::new();
+        let log = folder.join("proposals.jsonl");
+        let mut log = std::fs::File::create(&log).map_err(Error::file("make", log))?;
+        let (mut outcomes, mut comparisons) = (Vec::new(), Vec::new());
         for folder in folders {
-            let task = Task::load(&folder)?;
-            outcomes.push(measure::task(&lm, task, &scale, &variants).await?);
+            let outcome = measure::task(&lm, Task::load(&folder)?, &scale, &variants, &mut log).await?;
+            comparisons.extend(show::comparisons(spec, &outcome));
+            keep(&comparisons)?;
+            outcomes.push(outcome);
         }
-        Ok(Measured {
-            text: show::markdown(spec, &scale, &outcomes),
-            comparisons: outcomes.iter().flat_map(|outcome| show::comparisons(spec, outcome)).collect(),
-        })
+        Ok(Measured { comparisons, tables: show::markdown(spec, &scale, &outcomes) })
     })
 }
 

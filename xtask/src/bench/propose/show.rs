@@ -104,7 +104,6 @@ pub(crate) fn comparisons(model: &str, outcome: &Outcome) -> Vec<Comparison> {
             high: ratio.map(|ratio| ratio.high),
             seeds: variant.instructions.len(),
             versions: BTreeMap::from([("teleprompt".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
-            failure: None,
         }
     };
     outcome.variants.iter().map(compare).collect()

@@ -16,6 +16,8 @@ pub(crate) enum Variant {
     Bare,
     /// The deterministic edits, which ask no model.
     Edits,
+    /// Every grounding for half of the new instructions, edits for the others.
+    Half,
     /// Every grounding; some of the instructions are proposed in a later round, from scores and failures.
     Later,
 }
@@ -35,6 +37,7 @@ impl Variant {
             Self::Without("current instruction", &[CurrentInstruction]),
             Self::Bare,
             Self::Edits,
+            Self::Half,
             Self::Later,
         ]
     }
@@ -51,6 +54,7 @@ impl Variant {
             Self::Without(name, _) => format!("without {name}"),
             Self::Bare => "current instruction alone".to_owned(),
             Self::Edits => "edits, no model".to_owned(),
+            Self::Half => "half of them edits".to_owned(),
             Self::Later => "a later round".to_owned(),
         }
     }
@@ -82,6 +86,7 @@ impl Variant {
             Self::Without(_, kinds) => without(builder, kinds),
             Self::Bare => without(builder, &bare),
             Self::Edits => builder.reserved_edits(new),
+            Self::Half => builder.reserved_edits(new.div_ceil(2)),
         };
         builder.build().map_err(failed)
     }

@@ -31,11 +31,12 @@ pub(crate) fn search(ledger: &Ledger<'_>, terrain: &dyn Terrain, budget: usize, 
             keep.push(0);
         }
         keep.sort_unstable();
+        let leader = &field[rated[0].1];
+        ledger.incumbent(|| guarded(ledger, leader, &default, &order[..rows]));
         let left = budget.saturating_sub(ledger.spent());
         let more = rows.min(left / keep.len()).min(order.len() - rows);
         if more == 0 {
-            let leader = field.swap_remove(rated[0].1);
-            return guarded(ledger, leader, default, &order[..rows]);
+            return guarded(ledger, leader, &default, &order[..rows]);
         }
         field = keep.into_iter().map(|place| field[place].clone()).collect();
         rows += more;
@@ -92,13 +93,13 @@ fn field(terrain: &dyn Terrain, default: &[usize], budget: usize, seed: u64) -> 
 }
 
 /// The leader, unless it is the default or not better than it with probability [`GUARD`].
-fn guarded(ledger: &Ledger<'_>, leader: Vec<usize>, default: Vec<usize>, rows: &[usize]) -> Vec<usize> {
-    let difference = |&row: &usize| Some(ledger.run(&leader, row)? - ledger.run(&default, row)?);
+fn guarded(ledger: &Ledger<'_>, leader: &[usize], default: &[usize], rows: &[usize]) -> Vec<usize> {
+    let difference = |&row: &usize| Some(ledger.run(leader, row)? - ledger.run(default, row)?);
     let differences: Vec<f64> = rows.iter().filter_map(difference).collect();
     let n = differences.len() as f64;
     let mean = differences.iter().sum::<f64>() / n;
     let variance = differences.iter().map(|d| (d - mean) * (d - mean)).sum::<f64>() / n;
     let z = mean / (variance.max(1e-9) / n).sqrt();
     let p = 0.5 * libm::erfc(-z / std::f64::consts::SQRT_2);
-    if p >= GUARD { leader } else { default }
+    if p >= GUARD { leader.to_vec() } else { default.to_vec() }
 }

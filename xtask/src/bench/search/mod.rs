@@ -13,6 +13,7 @@
 mod ablation;
 mod halving;
 mod judge;
+mod plots;
 mod recorded;
 mod reference;
 mod show;
@@ -20,12 +21,14 @@ mod simulated;
 mod summary;
 mod terrain;
 mod timing;
+mod track;
 
-use self::judge::{Contender, Make, Verdict, judge};
+use self::judge::{Contender, Judgement, Make, Verdict, judge_remaining};
 use self::recorded::Recorded;
 use self::simulated::{Cell, Kind, Simulated};
+use self::track::Curve;
 use super::Options;
-use super::family::{Case, Family, Measured};
+use super::family::{Case, Draw, Family, Keep, Measured};
 use super::peers::Peer;
 use crate::error::Error;
 use crate::landscape::Role;
@@ -54,11 +57,42 @@ pub(crate) struct Judged {
     pub(crate) group: Group,
     /// By contender, then by seed.
     pub(crate) verdicts: Vec<Vec<Verdict>>,
+    /// The mean true score of every contender's answer while it searches, by contender; of recorded landscapes.
+    pub(crate) curves: Vec<Curve>,
+}
+
+impl Judged {
+    /// The same without a contender.
+    fn without(&mut self, contender: usize) {
+        self.verdicts.remove(contender);
+        if !self.curves.is_empty() {
+            self.curves.remove(contender);
+        }
+    }
+}
+
+/// Points of a curve.
+const CURVE: usize = 101;
+
+impl Group {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Simulated => "simulated",
+            Self::Public => "public",
+            Self::HeldOut => "held out",
+            Self::Flat => "flat",
+            Self::DefaultBest => "default best",
+        }
+    }
 }
 
 impl Family for Search {
     fn seeds(&self) -> u32 {
         100
+    }
+
+    fn quick_seeds(&self) -> u32 {
+        10
     }
 
     fn cases(&self, _: bool, _: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error> {
@@ -70,16 +104,30 @@ impl Family for Search {
         workspace: &Workspace,
         options: &Options,
         peers: &mut [Peer],
+        keep: &mut Keep<'_>,
     ) -> Result<Option<Measured>, Error> {
-        let seeds = options.seeds.unwrap_or(if options.quick { 10 } else { self.seeds() });
-        let contenders = contenders(options.ablate, peers);
+        let seeds = self.seeds_of(options);
+        let mut contenders = contenders(options.ablate, peers);
         let landscapes = recorded::all(workspace)?;
-        let mut judged = Vec::new();
+        let mut judged: Vec<Judged> = Vec::new();
         let mut note = |name: String, group: Group, make: &Make<'_>| -> Result<(), Error> {
-            eprintln!("search: {name}, {seeds} seeds");
-            let verdicts = judge(make, &contenders, peers, seeds)?;
-            judged.push(Judged { name, group, verdicts });
-            Ok(())
+            // `--cases public` is all public landscapes, `--cases flat` all flat ones.
+            let title = format!("{}: {name}", group.name());
+            if !options.wants(&title) {
+                return Ok(());
+            }
+            eprintln!("search: {title}, {seeds} seeds");
+            let track = !options.ablate && matches!(group, Group::Public | Group::HeldOut);
+            let (gone, Judgement { verdicts, tracks }) =
+                judge_remaining(make, &mut contenders, peers, seeds, track)?;
+            for contender in gone {
+                judged.iter_mut().for_each(|judged: &mut Judged| judged.without(contender));
+            }
+            let names = contenders.iter().map(|contender| show::name(contender, peers));
+            let curves = names.zip(&tracks).filter(|_| track);
+            let curves = curves.map(|(name, tracks)| track::curve(name, tracks, CURVE)).collect();
+            judged.push(Judged { name, group, verdicts, curves });
+            keep(&show::comparisons(&judged, &contenders, peers))
         };
         for landscape in &landscapes {
             let group = if landscape.role == Role::Public { Group::Public } else { Group::HeldOut };
@@ -104,6 +152,16 @@ impl Family for Search {
         }
         let timing = timing::measure()?;
         Ok(Some(show::measured(&judged, &contenders, peers, timing)))
+    }
+
+    fn plots(
+        &self,
+        workspace: &Workspace,
+        options: &Options,
+        peers: &mut [Peer],
+        draw: &mut Draw<'_>,
+    ) -> Result<usize, Error> {
+        plots::plots(workspace, options, peers, draw)
     }
 }
 

@@ -42,12 +42,14 @@ pub(crate) fn search(
     let mut full = vec![(default, score)];
     let mut partial: Vec<(Vec<usize>, f64, f64)> = Vec::new();
     let trials = terrain.trials();
+    ledger.incumbent(|| best_of(&full));
     for number in 1..=trials {
         let choices = ask_among(suggest, terrain)?;
         if all.len() <= SMALL {
             let score = ledger.mean(&choices, &all).unwrap_or(0.0);
             suggest.tell(Some(score))?;
             full.push((choices, score));
+            ledger.incumbent(|| best_of(&full));
             continue;
         }
         let mut rows = all.clone();
@@ -74,11 +76,17 @@ pub(crate) fn search(
                 let score = ledger.mean(choices, &all).unwrap_or(0.0);
                 suggest.add(choices, score)?;
                 full.push((choices.clone(), score));
+                ledger.incumbent(|| best_of(&full));
             }
         }
     }
+    Ok(best_of(&full))
+}
+
+/// The combination with the best full score, the first among equals.
+fn best_of(full: &[(Vec<usize>, f64)]) -> Vec<usize> {
     let best = full.iter().fold(&full[0], |best, next| if next.1 > best.1 { next } else { best });
-    Ok(best.0.clone())
+    best.0.clone()
 }
 
 /// The next suggestion among the combinations that there are; others are told as failed trials, which teach nothing.

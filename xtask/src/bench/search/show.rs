@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use super::judge::{Contender, Verdict};
 use super::summary::{Estimate, half_width, harm_rate, mean, ratio};
 use super::timing::Timing;
+use super::track::Curve;
 use super::{Group, Judged};
 use crate::bench::family::{Better, Measured};
 use crate::bench::peers::Peer;
-use crate::bench::record::Comparison;
+use crate::bench::record::{Comparison, OURS};
 
 /// In ratios, mean regrets below this count as this.
 const REGRET_FLOOR: f64 = 0.005;
@@ -27,7 +28,9 @@ pub(crate) fn measured(
     timing: Timing,
 ) -> Measured {
     let show = Show { judged, contenders, peers };
-    let mut tables = show.regrets();
+    let mut tables = show.missing();
+    tables += &show.regrets();
+    tables += &show.answers();
     tables += &show.harms();
     tables += &show.totals();
     let Timing { decisions, mean, worst } = timing;
@@ -39,6 +42,24 @@ pub(crate) fn measured(
     Measured { comparisons: show.comparisons(), tables }
 }
 
+/// The figures of the landscapes so far.
+pub(crate) fn comparisons(judged: &[Judged], contenders: &[Contender], peers: &[Peer]) -> Vec<Comparison> {
+    Show { judged, contenders, peers }.comparisons()
+}
+
+/// What a contender is called in tables.
+pub(crate) fn name(contender: &Contender, peers: &[Peer]) -> String {
+    let part = |part: f64| if part < 1.0 { " 1/2" } else { "" };
+    match contender {
+        Contender::Peer(index) => peers[*index].name().to_owned(),
+        Contender::Tpe => "our TPE".to_owned(),
+        Contender::Random => "random".to_owned(),
+        Contender::Halving(share) => format!("halving{}", part(*share)),
+        Contender::Adaptive(share, None) => format!("ours{}", part(*share)),
+        Contender::Adaptive(share, Some(change)) => format!("{change}{}", part(*share)),
+    }
+}
+
 struct Show<'a> {
     judged: &'a [Judged],
     contenders: &'a [Contender],
@@ -47,15 +68,7 @@ struct Show<'a> {
 
 impl Show<'_> {
     fn name(&self, contender: &Contender) -> String {
-        let part = |part: f64| if part < 1.0 { " 1/2" } else { "" };
-        match contender {
-            Contender::Peer(index) => self.peers[*index].name().to_owned(),
-            Contender::Tpe => "our TPE".to_owned(),
-            Contender::Random => "random".to_owned(),
-            Contender::Halving(share) => format!("halving{}", part(*share)),
-            Contender::Adaptive(share, None) => format!("ours{}", part(*share)),
-            Contender::Adaptive(share, Some(change)) => format!("{change}{}", part(*share)),
-        }
+        name(contender, self.peers)
     }
 
     fn of(&self, group: Group) -> impl Iterator<Item = &Judged> {
@@ -102,6 +115,32 @@ impl Show<'_> {
                 let cells: Vec<String> = judged.verdicts.iter().map(cell).collect();
                 let _ = writeln!(text, "| {} | {} |", judged.name, cells.join(" | "));
             }
+        }
+        text
+    }
+
+    /// How good the answer is while the search runs, on recorded landscapes.
+    fn answers(&self) -> String {
+        let mut text = String::new();
+        for judged in self.judged.iter().filter(|judged| !judged.curves.is_empty()) {
+            if text.is_empty() {
+                let names: Vec<&str> = judged.curves.iter().map(|curve| curve.name.as_str()).collect();
+                let _ = write!(
+                    text,
+                    "\nMean true score, in percent, of what would be returned after a quarter, half, three quarters and all of \
+                     the runs of {}:\n\n| landscape | {} |\n|---|{}\n",
+                    names[0],
+                    names.join(" | "),
+                    "---|".repeat(names.len())
+                );
+            }
+            let all = mean(&judged.verdicts[0], |v| v.cost);
+            let cell = |curve: &Curve| {
+                let at = |quarter: f64| format!("{:.1}", 100.0 * curve.at((all * quarter / 4.0) as usize));
+                [1.0, 2.0, 3.0, 4.0].map(at).join(" ")
+            };
+            let cells: Vec<String> = judged.curves.iter().map(cell).collect();
+            let _ = writeln!(text, "| {} | {} |", judged.name, cells.join(" | "));
         }
         text
     }
@@ -199,24 +238,21 @@ impl Show<'_> {
                 let mut cells: Vec<(String, Vec<&Judged>)> = Vec::new();
                 for &group in groups {
                     let of_group: Vec<&Judged> = self.of(group).collect();
-                    let name = match group {
-                        Group::Simulated => "simulated",
-                        Group::Public => "public",
-                        Group::HeldOut => "held out",
-                        Group::Flat => "flat",
-                        Group::DefaultBest => "default best",
-                    };
                     cells.extend(of_group.iter().map(|judged| (judged.name.clone(), vec![*judged])));
                     if !of_group.is_empty() {
-                        cells.push((format!("all {name}"), of_group));
+                        cells.push((format!("all {}", group.name()), of_group));
                     }
                 }
                 for (name, judged) in cells {
                     for (index, contender) in self.contenders.iter().enumerate().filter(|(i, _)| *i != ours) {
                         let ratio = self.ratio(&judged, index, ours, of, floor);
-                        let centre = |index: usize| {
-                            let means = judged.iter().map(|judged| mean(&judged.verdicts[index], of));
-                            means.sum::<f64>() / judged.len() as f64
+                        // Over several landscapes the geometric mean, as the ratio.
+                        let centre = |index: usize| match judged.as_slice() {
+                            [one] => mean(&one.verdicts[index], of),
+                            all => {
+                                let means = all.iter().map(|one| mean(&one.verdicts[index], of).max(floor));
+                                (means.map(f64::ln).sum::<f64>() / all.len() as f64).exp()
+                            }
                         };
                         all.push(Comparison {
                             name: format!("{figure}, {name}, {cost}"),
@@ -230,17 +266,45 @@ impl Show<'_> {
                             high: Some(ratio.high),
                             seeds: judged.iter().map(|judged| judged.verdicts[index].len()).sum(),
                             versions: self.versions(contender),
-                            failure: None,
                         });
                     }
                 }
             }
         }
+        all.extend(self.absent().map(|(peer, reason)| Comparison {
+            name: "regret, all landscapes, the same cost".to_owned(),
+            unit: "of chance".to_owned(),
+            better: Better::Lower,
+            ours: None,
+            peer_name: peer.name().to_owned(),
+            peer: None,
+            ratio: None,
+            low: None,
+            high: None,
+            seeds: 0,
+            versions: BTreeMap::from([
+                (OURS.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+                (peer.name().to_owned(), reason.lines().next().unwrap_or_default().to_owned()),
+            ]),
+        }));
         all
     }
 
+    /// The peers without figures, with the reason.
+    fn absent(&self) -> impl Iterator<Item = (&Peer, &str)> {
+        self.peers.iter().filter_map(|peer| Some((peer, peer.missing()?)))
+    }
+
+    fn missing(&self) -> String {
+        self.absent()
+            .map(|(peer, reason)| {
+                format!("{} was not measured: {}\n", peer.name(), reason.lines().next().unwrap_or_default())
+            })
+            .collect()
+    }
+
     fn versions(&self, contender: &Contender) -> BTreeMap<String, String> {
-        let mut versions = BTreeMap::from([("teleprompt".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+        let mut versions = BTreeMap::from([(OURS.to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
         if let Contender::Peer(index) = contender {
             versions.insert(self.peers[*index].name().to_owned(), self.peers[*index].version());
         }

@@ -54,7 +54,8 @@ pub(crate) fn ratio(pairs: &[(&[Verdict], &[Verdict])], of: fn(&Verdict) -> f64,
     let mut resampled: Vec<f64> = (0..RESAMPLES).map(|_| geometric(&mut |n| random.below(n), true)).collect();
     resampled.sort_by(f64::total_cmp);
     let at = |share: f64| resampled[((RESAMPLES - 1) as f64 * share).round() as usize];
-    Estimate { value, low: at(0.025), high: at(0.975) }
+    // An interval holds its value.
+    Estimate { value, low: at(0.025).min(value), high: at(0.975).max(value) }
 }
 
 #[cfg(test)]

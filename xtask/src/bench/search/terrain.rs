@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
+use super::track::Track;
+
 /// Scores of combinations on validation rows. A combination is a choice a dimension; dimensions are the instruction and
 /// the demo set of the first predictor, then of the second, and so on.
 pub(crate) trait Terrain: Sync {
@@ -42,11 +44,31 @@ pub(crate) struct Ledger<'a> {
     terrain: &'a dyn Terrain,
     seen: RefCell<BTreeMap<Vec<usize>, Vec<bool>>>,
     spent: Cell<usize>,
+    track: Option<RefCell<Track>>,
 }
 
 impl<'a> Ledger<'a> {
     pub(crate) fn new(terrain: &'a dyn Terrain) -> Self {
-        Self { terrain, seen: RefCell::default(), spent: Cell::new(0) }
+        Self { terrain, seen: RefCell::default(), spent: Cell::new(0), track: None }
+    }
+
+    /// One that keeps what the search would have returned, had it been ended earlier.
+    pub(crate) fn tracking(terrain: &'a dyn Terrain) -> Self {
+        let track = Track::of_default(terrain);
+        Self { track: Some(RefCell::new(track)), ..Self::new(terrain) }
+    }
+
+    /// Notes what the search would return if it ended now; nothing is asked unless that is kept.
+    pub(crate) fn incumbent(&self, found: impl FnOnce() -> Vec<usize>) {
+        if let Some(track) = &self.track {
+            let truth = self.terrain.truth(&found());
+            track.borrow_mut().push(self.spent(), truth);
+        }
+    }
+
+    /// What was kept; nothing unless it was asked for.
+    pub(crate) fn into_track(self) -> Track {
+        self.track.map(RefCell::into_inner).unwrap_or_default()
     }
 
     pub(crate) fn n_rows(&self) -> usize {

@@ -1,5 +1,6 @@
 //! Tests of the family as a whole.
 
+use super::judge::judge;
 use super::simulated::trials;
 use super::terrain::{Ledger, Terrain};
 use super::*;
@@ -55,11 +56,18 @@ fn a_pair_is_paid_for_once() {
 fn nobody_spends_more_than_the_reference() {
     let contenders = contenders(false, &[]);
     let make = |seed| -> Box<dyn Terrain> { Box::new(small(Kind::Ordinary, seed)) };
-    let verdicts = judge(&make, &contenders, &mut [], 3).unwrap();
+    let Judgement { verdicts, tracks } = judge(&make, &contenders, &mut [], 3, true).unwrap();
     for (contender, verdicts) in contenders.iter().zip(&verdicts) {
         for verdict in verdicts {
             assert!(verdict.regret >= 0.0 && verdict.harm >= 0.0, "{contender:?}");
         }
+    }
+    // A track begins with the default and ends with what was returned.
+    for (at, verdict) in verdicts.iter().flatten().enumerate() {
+        let (track, terrain) = (&tracks[at / 3][at % 3], small(Kind::Ordinary, 500_001 + at as u64 % 3));
+        assert!((track.at(0) - terrain.truth(&terrain.default())).abs() < 1e-12);
+        let regret = (terrain.best() - track.at(usize::MAX)) / (terrain.best() - terrain.chance());
+        assert!((regret - verdict.regret).abs() < 1e-9, "{regret} {verdict:?}");
     }
     for (at, contender) in contenders.iter().enumerate() {
         if let Contender::Halving(share) | Contender::Adaptive(share, _) = contender {
@@ -78,9 +86,31 @@ fn what_was_not_recorded_is_never_returned() {
         "gold": [0, 1, 0, 1, 0, 1], "candidates": [[1, 2], [0, 0], [1, 0]], "scores": ["111111", "000000", "010101"]}"#;
     let landscape = Landscape::from_json(text).unwrap();
     let make = |seed| -> Box<dyn Terrain + '_> { Box::new(Recorded::new(&landscape, seed)) };
-    let verdicts = judge(&make, &contenders(false, &[]), &mut [], 4).unwrap();
+    let verdicts = judge(&make, &contenders(false, &[]), &mut [], 4, false).unwrap().verdicts;
     for verdict in verdicts.iter().flatten() {
         assert!([0.0, 1.0, 2.0].map(|r: f64| (verdict.regret - r).abs()).iter().any(|d| *d < 1.01));
         assert!(verdict.cost <= 12.0, "{verdict:?}");
     }
+}
+
+#[test]
+fn a_peer_that_fails_is_left_out_and_says_why() {
+    // A program that ends at once: every search of it fails.
+    let mut peers = [Peer::program("gone", &mut std::process::Command::new("teleprompt-no-such-program"))];
+    let make = |seed| -> Box<dyn Terrain> { Box::new(small(Kind::Ordinary, seed)) };
+    let mut rest = vec![
+        Contender::Tpe,
+        Contender::Peer(0),
+        Contender::Adaptive(1.0, None),
+        Contender::Adaptive(0.5, None),
+    ];
+    let (gone, judgement) = judge_remaining(&make, &mut rest, &mut peers, 2, false).unwrap();
+    assert_eq!((gone, rest.len(), judgement.verdicts.len()), (vec![1], 3, 3));
+    assert!(!contenders(false, &peers).contains(&Contender::Peer(0)));
+    let verdicts = judgement.verdicts;
+    let judged = [Judged { name: "light 1".into(), group: Group::Simulated, verdicts, curves: Vec::new() }];
+    let comparisons = show::comparisons(&judged, &rest, &peers);
+    assert_eq!(comparisons.iter().filter_map(|figure| figure.problem()).collect::<Vec<_>>(), [""; 0]);
+    let failures: Vec<&str> = comparisons.iter().filter_map(|figure| figure.failure()).collect();
+    assert!(matches!(failures.as_slice(), [reason] if reason.contains("not started")), "{failures:?}");
 }

@@ -30,7 +30,7 @@ use self::cell::{Cell, Journal, Kept, Versions, terms};
 use self::model::Model;
 use self::work::{Optimizer, Row, Rows, Scale, Work, rows};
 use super::Options;
-use super::family::{Case, Family, Measured};
+use super::family::{Case, Family, Keep, Measured};
 use super::peers::Peer;
 use super::propose::task::Task;
 use crate::error::Error;
@@ -53,6 +53,10 @@ impl Family for Tasks {
         3
     }
 
+    fn quick_seeds(&self) -> u32 {
+        1
+    }
+
     fn cases(&self, _: bool, _: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error> {
         Ok(Vec::new())
     }
@@ -62,28 +66,32 @@ impl Family for Tasks {
         workspace: &Workspace,
         options: &Options,
         peers: &mut [Peer],
+        keep: &mut Keep<'_>,
     ) -> Result<Option<Measured>, Error> {
-        let seeds = options.seeds.unwrap_or(if options.quick { 1 } else { self.seeds() });
-        let folder = workspace.target().join(FOLDER);
+        let seeds = self.seeds_of(options);
+        let limit = if options.quick { QUICK_LIMIT } else { LIMIT };
         let mut bench = Bench {
             workspace,
             options,
             dspy: peers.first(),
-            journal: Journal::open(folder)?,
-            limit: if options.quick { QUICK_LIMIT } else { LIMIT },
+            journal: Journal::open(workspace.target().join(FOLDER))?,
+            limit: options.limit.map_or(limit, |minutes| Duration::from_secs(60 * u64::from(minutes))),
             model: None,
         };
         let name = model::name(options.lm.as_deref())?;
         let folders = [workspace.path(SAMPLE)].into_iter().chain(options.data.clone());
-        let mut shown = Vec::new();
+        let (mut shown, mut comparisons) = (Vec::new(), Vec::new());
         for folder in folders {
             let task = Measurable::load(folder, options.quick)?;
             let kept = bench.task(&task, &name, seeds)?;
-            shown.push(show::Table { task: task.described(), seeds, kept });
+            let table = show::Table { task: task.described(), seeds, kept };
+            comparisons.extend(show::comparisons(&table));
+            keep(&comparisons)?;
+            shown.push(table);
         }
         let head = format!("Model `{name}`, limit {} minutes a cell.\n", bench.limit.as_secs() / 60);
         Ok(Some(Measured {
-            comparisons: shown.iter().flat_map(show::comparisons).collect(),
+            comparisons,
             tables: head + &shown.iter().map(show::markdown).collect::<String>(),
         }))
     }
@@ -153,8 +161,7 @@ impl Bench<'_> {
             eprintln!("task: {name}: kept: {}", show::line(&kept.outcome));
             return Ok(Some(kept));
         }
-        let cases = &self.options.cases;
-        if !cases.is_empty() && !cases.iter().any(|text| name.contains(text)) {
+        if !self.options.wants(&name) {
             return Ok(None);
         }
         let mut contender = match self.dspy {

@@ -1,16 +1,19 @@
 //! The family `tpe`: our optimizer alone, against its own random sampler and against Optuna and its Rust port.
 //!
-//! Times are in [`speed`], search efficiency in [`regret`] on the catalogue of [`problems`].
+//! Times are in [`speed`], search efficiency in [`regret`] on the catalogue of [`problems`], trial by trial in [`curves`].
 
+mod curves;
 mod problems;
 mod regret;
 mod space;
 mod speed;
 
-use super::family::{Case, Family};
+use super::Options;
+use super::family::{Case, Draw, Family};
 use super::peers::Peer;
 use super::record::Comparison;
 use crate::error::Error;
+use crate::workspace::Workspace;
 
 /// The baseline from our own crate.
 const RANDOM: &str = "random";
@@ -47,6 +50,16 @@ impl Family for Tpe {
 
     fn summary(&self, comparisons: &[Comparison]) -> Vec<Comparison> {
         regret::summary(comparisons)
+    }
+
+    fn plots(
+        &self,
+        _: &Workspace,
+        options: &Options,
+        peers: &mut [Peer],
+        draw: &mut Draw<'_>,
+    ) -> Result<usize, Error> {
+        curves::plots(options, peers, draw)
     }
 }
 
