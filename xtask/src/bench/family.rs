@@ -196,7 +196,7 @@ pub(crate) const FAMILIES: [Entry; 7] = [
     },
     Entry {
         name: "task",
-        measures: "accuracy on real tasks with a real model",
+        measures: "what each optimizer makes of real tasks with a real model",
         asks_model: true,
         feature: MODELS,
     },
@@ -232,6 +232,7 @@ pub(crate) fn make(name: &str) -> Option<Box<dyn Family>> {
         "search" => Some(Box::new(super::search::Search)),
         #[cfg(feature = "models")]
         "propose" => Some(Box::new(super::propose::Propose)),
+        #[cfg(feature = "models")]
         "task" => Some(Box::new(super::task::Tasks)),
         _ => None,
     }

@@ -58,7 +58,7 @@ Families:
   compile     a whole run of MIPROv2 on a server that answers after a while   (dspy)
   overhead    calls per second, CPU time and memory around the model's time   (dspy)
   propose     what proposed instructions are worth, by grounding
-  task        accuracy on real tasks with a real model
+  task        what each optimizer makes of real tasks with a real model       (dspy; model: xllamacpp)
   all         all of them; with --quick those that ask no model
 
 Peers, in brackets, are Python packages with the versions of xtask/peers/peers.toml, installed into target/bench-peers at their
@@ -109,6 +109,9 @@ pub(crate) struct Options {
     /// answer) and, if there is one, instruction.txt; may be given several times.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data: Vec<PathBuf>,
+    /// For task: how many minutes a cell may take; the family has its own limit otherwise.
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
     /// For propose and task: the model, such as `http://localhost:8080/v1#NAME`; the embedded one otherwise.
     #[arg(long, value_name = "SPEC")]
     pub(crate) lm: Option<String>,
@@ -281,6 +284,9 @@ fn command(entry: &Entry, options: &Options) -> String {
     if let Some(lm) = &options.lm {
         words.extend(["--lm".to_owned(), lm.clone()]);
     }
+    if let Some(minutes) = options.limit {
+        words.extend(["--limit".to_owned(), minutes.to_string()]);
+    }
     if options.peers != ["all"] {
         words.extend(["--peers".to_owned(), options.peers.join(",")]);
     }
@@ -328,6 +334,6 @@ mod tests {
         };
         assert!(check("tpe", "optuna").is_ok() && check("all", "dspy").is_ok());
         let message = check("tpe", "dspy").unwrap_err().to_string();
-        assert_eq!(message, "the peer `dspy` takes part in compile, overhead only");
+        assert_eq!(message, "the peer `dspy` takes part in compile, overhead, task only");
     }
 }

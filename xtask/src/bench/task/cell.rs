@@ -79,6 +79,8 @@ pub(crate) struct Figures {
     pub(crate) calls: u64,
     pub(crate) tokens_in: u64,
     pub(crate) tokens_out: u64,
+    /// Requests that the server refused, such as a prompt that is too long.
+    pub(crate) refused: u64,
     /// On the wall.
     pub(crate) seconds: f64,
     /// Processor time of the optimizer's process, without the server's; `None` where the system does not tell.
@@ -204,6 +206,7 @@ pub(crate) mod tests {
             calls: 300,
             tokens_in: 60_000,
             tokens_out: 5_000,
+            refused: 0,
             seconds: 90.0,
             cpu_seconds: Some(1.5),
             peak_mib: Some(20.0),

@@ -69,13 +69,13 @@ impl Family for Tasks {
         keep: &mut Keep<'_>,
     ) -> Result<Option<Measured>, Error> {
         let seeds = self.seeds_of(options);
-        let folder = workspace.target().join(FOLDER);
+        let limit = if options.quick { QUICK_LIMIT } else { LIMIT };
         let mut bench = Bench {
             workspace,
             options,
             dspy: peers.first(),
-            journal: Journal::open(folder)?,
-            limit: if options.quick { QUICK_LIMIT } else { LIMIT },
+            journal: Journal::open(workspace.target().join(FOLDER))?,
+            limit: options.limit.map_or(limit, |minutes| Duration::from_secs(60 * u64::from(minutes))),
             model: None,
         };
         let name = model::name(options.lm.as_deref())?;
@@ -161,8 +161,7 @@ impl Bench<'_> {
             eprintln!("task: {name}: kept: {}", show::line(&kept.outcome));
             return Ok(Some(kept));
         }
-        let cases = &self.options.cases;
-        if !cases.is_empty() && !cases.iter().any(|text| name.contains(text)) {
+        if !self.options.wants(&name) {
             return Ok(None);
         }
         let mut contender = match self.dspy {

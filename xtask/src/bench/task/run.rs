@@ -12,6 +12,7 @@ use super::meter::Meter;
 use super::work::{Row, Work};
 use super::{exact, failed};
 use crate::bench::peers::Peer;
+use crate::bench::record::OURS;
 use crate::error::Error;
 
 /// Ticks of the processor times in `/proc`, per second: the same on every Linux that Rust runs on.
@@ -20,7 +21,7 @@ const TICKS: f64 = 100.0;
 /// Our own side as a process.
 pub(crate) fn ours() -> Result<Peer, Error> {
     let program: PathBuf = std::env::current_exe().map_err(failed)?;
-    Ok(Peer::program("teleprompt", Command::new(program).arg("task-worker")))
+    Ok(Peer::program(OURS, Command::new(program).arg("task-worker")))
 }
 
 /// What a tested program said.
@@ -92,6 +93,7 @@ fn measured(
         calls: passed.calls,
         tokens_in: passed.tokens_in,
         tokens_out: passed.tokens_out,
+        refused: passed.refused,
         seconds,
         cpu_seconds,
         peak_mib,
@@ -124,19 +126,19 @@ fn peak_mib(peer: &Peer) -> Option<f64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? / 1024.0)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::super::work::{Optimizer, Scale, rows, tests::sample};
     use super::*;
 
-    /// A contender that answers each request with the next of these lines.
-    fn scripted(lines: &[&str]) -> Peer {
+    /// A contender that answers each request with the next of these lines and then does `last`.
+    fn scripted(lines: &[&str], last: &str) -> Peer {
         let script = lines.iter().map(|line| format!("read request; echo '{line}'; ")).collect::<String>();
-        Peer::program("scripted", Command::new("sh").args(["-c", &(script + "read request; exit 0")]))
+        Peer::program("scripted", Command::new("sh").args(["-c", &(script + last)]))
     }
 
-    fn run(lines: &[&str], limit: Duration) -> Outcome {
-        let mut contender = scripted(&[&["{\"version\": \"1\"}"], lines].concat());
+    fn run(lines: &[&str], last: &str, limit: Duration) -> Outcome {
+        let mut contender = scripted(&[&["{\"version\": \"1\"}"], lines].concat(), last);
         let task = sample();
         let work = Work::new(&task, Scale::quick(16), Optimizer::DspyMiprov2, 1);
         let meter = Meter::start("127.0.0.1:1".into()).unwrap();
@@ -144,12 +146,14 @@ mod tests {
     }
 
     const LONG: Duration = Duration::from_secs(60);
+    /// It ends once it is asked more.
+    const ENDS: &str = "read request";
 
-    #[cfg(unix)]
     #[test]
     fn answers_are_scored_row_by_row() {
         // The first three test rows want a place, a person and a thing.
-        let Outcome::Finished(figures) = run(&["{}", "{\"answers\": [\" place\", null, \"date\"]}"], LONG)
+        let Outcome::Finished(figures) =
+            run(&["{}", "{\"answers\": [\" place\", null, \"date\"]}"], ENDS, LONG)
         else {
             panic!("not finished")
         };
@@ -159,11 +163,10 @@ mod tests {
         assert_eq!(figures.cpu_seconds.is_some(), cfg!(target_os = "linux"));
     }
 
-    #[cfg(unix)]
     #[test]
     fn what_a_contender_does_wrong_is_an_outcome() {
         let check = |lines: &[&str], expect: &str| {
-            assert_eq!(run(lines, LONG), Outcome::Failed(expect.to_owned()));
+            assert_eq!(run(lines, ENDS, LONG), Outcome::Failed(expect.to_owned()));
         };
         check(&["{\"error\": \"ValueError: no answer\"}"], "ValueError: no answer");
         check(&[], "it ended without an answer");
@@ -172,12 +175,11 @@ mod tests {
         check(&["oh"], "`oh` is no JSON: expected value at line 1 column 1");
     }
 
-    #[cfg(unix)]
     #[test]
     fn a_cell_has_so_much_time() {
-        // It reads the second request, and has nothing to say to it.
+        // It listens and has nothing more to say.
         let limit = Duration::from_millis(50);
-        assert_eq!(run(&["{}"], limit), Outcome::LateBeyond(0));
+        assert_eq!(run(&["{}"], "cat > /dev/null", limit), Outcome::LateBeyond(0));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use teleprompt::PairedDifference;
 use super::cell::{Figures, Kept, Outcome, Versions};
 use super::work::{Optimizer, Scale};
 use crate::bench::family::Better;
-use crate::bench::record::Comparison;
+use crate::bench::record::{Comparison, OURS};
 use crate::bench::stats::{Ratio, median, ratio_of_means, ratio_of_medians};
 
 /// The one that others are compared with, row by row.
@@ -118,23 +118,23 @@ pub(crate) fn markdown(table: &Table) -> String {
             let _ = writeln!(out, "| {} |", cells(table, optimizer, &rival).join(" | "));
         }
     }
-    let unread = table.kept.iter().filter_map(|kept| match &kept.outcome {
-        Outcome::Finished(figures) if figures.unread > 0 => {
-            Some(format!("{}: {} test answers could not be read", at(kept), figures.unread))
-        }
-        outcome => {
-            outcome.ended().map(|reason| format!("{}: ended: `{}`", at(kept), reason.replace('`', "'")))
-        }
-    });
-    let notes: Vec<String> = unread.collect();
+    let notes: Vec<String> = table.kept.iter().filter_map(note).collect();
     if !notes.is_empty() {
         let _ = write!(out, "\n- {}\n", notes.join("\n- "));
     }
     out
 }
 
-fn at(kept: &Kept) -> String {
-    format!("{}, seed {}", kept.cell.optimizer.name(), kept.cell.seed)
+/// What a reader of a cell's figures should know, if there is anything.
+fn note(kept: &Kept) -> Option<String> {
+    let what = match &kept.outcome {
+        Outcome::Finished(Figures { unread: 0, refused: 0, .. }) => return None,
+        Outcome::Finished(Figures { unread, refused, .. }) => {
+            format!("{unread} test answers could not be read, the server refused {refused} requests")
+        }
+        outcome => format!("ended: `{}`", outcome.ended()?.replace('`', "'")),
+    };
+    Some(format!("{}, seed {}: {what}", kept.cell.optimizer.name(), kept.cell.seed))
 }
 
 fn cells(table: &Table, optimizer: Optimizer, rival: &[f64]) -> [String; 10] {
@@ -261,16 +261,13 @@ fn comparison(
     ratio: Option<Ratio>,
     seeds: usize,
 ) -> Comparison {
-    let mut versions = Versions::from([("teleprompt".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    let mut versions = Versions::from([(OURS.to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
     for kept in table.of(peer) {
         versions.extend(kept.versions.clone());
     }
-    // Where a contender has no figure, the reason stands in place of its version.
-    if other.is_none()
-        && let Some(reason) = table.failure(peer)
-    {
-        versions.insert(peer.key().to_owned(), reason);
-    }
+    // Why a contender has no figure stands in place of its version.
+    let failure = if other.is_none() { table.failure(peer) } else { None };
+    versions.extend(failure.map(|reason| (peer.key().to_owned(), reason)));
     Comparison {
         name: format!("{name}, {}, {}", table.task.name, ours.key()),
         unit: unit.to_owned(),
@@ -299,7 +296,9 @@ mod tests {
             let cell = Cell { task: "questions".into(), optimizer, seed };
             Kept::new(cell, "t", Versions::from([("dspy".into(), "3.4.1".into())]), outcome)
         };
-        let finished = |n: usize, calls: u64| Outcome::Finished(Figures { calls, ..figures(&right(n)) });
+        let finished = |n: usize, calls: u64| {
+            Outcome::Finished(Figures { calls, unread: 5 - n.min(5), ..figures(&right(n)) })
+        };
         let ended = || Outcome::Failed("AdapterParseError: no `answer`".into());
         Table {
             task: Described {
@@ -333,6 +332,7 @@ mod tests {
             "| teleprompt, reference | 1 of 2 | 62.5 % (19.2 to 100.0) | 62.5 | +12.5 (-17.1 to +42.1) | 250 | 60000, 5000 | 90 | 1.5 | 20 |\n",
             "| DSPy, MIPROv2 | 1 of 2 | 50.0 % (5.3 to 94.7) | 50.0 | - | 400 | 60000, 5000 | 90 | 1.5 | 20 |\n",
             "| DSPy, random search | 0 of 1 | - |  | - | - | -, - | - | - | - |\n",
+            "\n- DSPy, MIPROv2, seed 1: 1 test answers could not be read, the server refused 0 requests\n",
             "\n- DSPy, MIPROv2, seed 2: ended: `AdapterParseError: no 'answer'`\n- DSPy, random search, seed 1: ended: ",
         ] {
             assert!(text.contains(row), "{row}\n{text}");
@@ -360,6 +360,7 @@ mod tests {
         assert_eq!((ended.peer, ended.ratio), (None, None));
         assert_eq!(ended.failure(), Some("AdapterParseError: no `answer`"));
         assert!(find("accuracy, questions, reference", "adaptive").ratio.unwrap() < 1.0);
+        assert!(all.iter().all(|figure| figure.problem().is_none()), "{all:?}");
     }
 
     #[test]
