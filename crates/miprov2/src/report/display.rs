@@ -99,7 +99,7 @@ impl fmt::Display for Report {
                 write!(f, "{sign}{} {seconds:.1}", stage_word(*stage))?;
                 sign = ", ";
             }
-            if sign == ", " {
+            if self.process.stage_seconds.len() > 1 {
                 write!(f, "; stages overlap")?;
             }
         }
