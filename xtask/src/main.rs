@@ -4,7 +4,7 @@
 //! - [`tidy`] holds the rules that neither the compiler nor clippy knows;
 //! - [`mod@bench`] measures this workspace and its peers, interleaved, and writes the tables of `docs/BENCHMARKS.md`;
 //! - [`record`] makes landscapes: the scores of many candidates on many rows by a real model, for searches to be tried on.
-//! - [`golden`] makes the golden files of programs with a pinned DSPy, and has it load those that Rust writes;
+//! - [`golden`] makes the golden files of programs and journals with a pinned DSPy and Optuna, which load what Rust writes;
 //! - [`size`] builds a program that runs a saved file as small as it gets, and holds it to a limit.
 //!
 //! Nothing here is published, and no crate depends on it.
@@ -45,7 +45,7 @@ enum Task {
     Tidy,
     /// Measure this workspace and its peers.
     Bench(bench::Options),
-    /// Make the golden files of saved programs with DSPy, or check them.
+    /// Make the golden files of saved programs with DSPy and of journals with Optuna, or check them.
     Golden(golden::Options),
     /// Run the measured side of the family `overhead`, driven on standard input.
     #[cfg(feature = "bench")]
@@ -99,6 +99,25 @@ mod tests {
     }
 
     #[test]
+    fn every_table_of_the_benchmarks_names_a_command_that_there_is() {
+        let text = Workspace::find().unwrap().read(bench::docs::FILE).unwrap();
+        let blocks = bench::docs::blocks(&text).unwrap();
+        assert!(!blocks.is_empty());
+        for block in blocks {
+            let command = block.command.as_deref().unwrap();
+            // Words between quotation marks are one.
+            let quoted = command.split('"').enumerate();
+            let words = quoted.flat_map(|(index, part)| match index % 2 {
+                0 => part.split_whitespace().collect::<Vec<_>>(),
+                _ => vec![part],
+            });
+            let cli = Cli::try_parse_from(words.skip(1)).unwrap_or_else(|error| panic!("{command}: {error}"));
+            let Task::Bench(options) = cli.task else { panic!("{command}") };
+            assert_eq!(options.family.as_deref(), Some(block.family()), "{command}");
+        }
+    }
+
+    #[test]
     fn options_are_parsed() {
         let cli = Cli::try_parse_from(["xtask", "ci", "--keep-going", "--skip", "docs", "--skip", "bench"])
             .unwrap();
@@ -119,6 +138,7 @@ mod tests {
         assert_eq!((options.task.as_deref(), options.rows, options.threads), (Some("x"), Some(80), 2));
 
         assert!(Cli::try_parse_from(["xtask", "bench", "--seeds", "0"]).is_err());
+        assert!(Cli::try_parse_from(["xtask", "bench", "--resume"]).is_err());
         assert!(Cli::try_parse_from(["xtask", "ci", "--only", "tidy", "--skip", "docs"]).is_err());
     }
 }

@@ -214,7 +214,10 @@ impl TracePool {
             self.rows.insert(row, demos);
         }
         if let (Some(first), true) = (self.outside().next(), self.outside().count() > limit) {
-            return Err(OptimizeError::BootstrapRows { limit, first: first.error.to_string() });
+            return Err(OptimizeError::BootstrapRows {
+                limit,
+                first: format!("row {}: {}", first.row, first.error),
+            });
         }
         self.gave_up = !self.any() && self.failed.len() > limit;
         Ok(())

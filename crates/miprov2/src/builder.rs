@@ -13,7 +13,9 @@ use teleprompt_propose::{GroundedProposer, Proposer};
 
 use crate::caps::{Caps, TokenPrice};
 use crate::checkpoint::Place;
-use crate::config::{AdaptiveSearch, Auto, Budget, Clock, Config, ReferenceSearch, Strategy, Teacher};
+use crate::config::{
+    AdaptiveSearch, Auto, Budget, Clock, Config, ProgramRuns, ReferenceSearch, Strategy, Teacher,
+};
 use crate::error::{ConfigError, ConfigProblem};
 use crate::gate::{Sleep, StopSignal, sleep_on_a_thread};
 use crate::optimizer::MiproV2;
@@ -44,8 +46,10 @@ pub struct MiproV2Builder {
     auto: Option<Auto>,
     num_candidates: Option<usize>,
     num_trials: Option<usize>,
+    strategy: Option<Strategy>,
     search: ReferenceSearch,
-    adaptive: Option<AdaptiveSearch>,
+    /// Settings that were made of the reference's search, by the names of their methods.
+    of_reference: BTreeSet<&'static str>,
     max_bootstrapped_demos: usize,
     max_labeled_demos: usize,
     max_teacher_runs: Option<usize>,
@@ -84,8 +88,9 @@ impl Default for MiproV2Builder {
             auto: None,
             num_candidates: None,
             num_trials: None,
+            strategy: None,
             search: ReferenceSearch::default(),
-            adaptive: None,
+            of_reference: BTreeSet::new(),
             max_bootstrapped_demos: 4,
             max_labeled_demos: 4,
             max_teacher_runs: None,
@@ -172,34 +177,39 @@ impl MiproV2Builder {
 
     /// The manual budget: trials. Goes with `num_candidates`.
     pub fn num_trials(mut self, trials: usize) -> Self {
+        self.of_reference.insert("num_trials");
         self.num_trials = Some(trials);
         self
     }
 
-    /// How the combinations are searched; the reference's search without it. `minibatch`, `minibatch_size`,
-    /// `minibatch_full_eval_steps` and `trials_ahead` are settings of the reference's search alone.
+    /// How the combinations are searched. Without it by the adaptive search, unless a setting is made that only the reference's
+    /// search has: `num_trials`, `minibatch`, `minibatch_size`, `minibatch_full_eval_steps`, `trials_ahead`, `patience` and
+    /// `prefer_shorter` choose that one. The run's first line says which strategy runs, and why.
     pub fn strategy(mut self, strategy: Strategy) -> Self {
-        match strategy {
-            Strategy::Reference(search) => (self.search, self.adaptive) = (search, None),
-            Strategy::Adaptive(search) => self.adaptive = Some(search),
+        if let Strategy::Reference(search) = strategy {
+            self.search = search;
         }
+        self.strategy = Some(strategy);
         self
     }
 
     /// Whether trials run on minibatches (default true).
     pub fn minibatch(mut self, yes: bool) -> Self {
+        self.of_reference.insert("minibatch");
         self.search.minibatch = yes;
         self
     }
 
     /// Rows of a minibatch (default 35).
     pub fn minibatch_size(mut self, rows: usize) -> Self {
+        self.of_reference.insert("minibatch_size");
         self.search.minibatch_size = rows;
         self
     }
 
     /// After how many minibatch trials the best candidate is evaluated in full (default 5).
     pub fn minibatch_full_eval_steps(mut self, trials: usize) -> Self {
+        self.of_reference.insert("minibatch_full_eval_steps");
         self.search.minibatch_full_eval_steps = trials;
         self
     }
@@ -208,12 +218,14 @@ impl MiproV2Builder {
     /// `trials_ahead - 1` before it are told; 1 is one after the other, as the reference does. Part of what a result depends
     /// on, whatever the concurrency.
     pub fn trials_ahead(mut self, trials: usize) -> Self {
+        self.of_reference.insert("trials_ahead");
         self.search.trials_ahead = trials;
         self
     }
 
     /// Ends the search after this many full evaluations in a row that were not better than the best (default: never).
     pub fn patience(mut self, full_evaluations: usize) -> Self {
+        self.of_reference.insert("patience");
         self.patience = Some(full_evaluations);
         self
     }
@@ -221,6 +233,7 @@ impl MiproV2Builder {
     /// Lets the candidate with the shortest prompt win among those whose full score is at most `margin` below the best and not
     /// below the baseline's; in `[0, 1]`, 0 for exact equals. Without it the best wins, the earliest among equals.
     pub fn prefer_shorter(mut self, margin: f64) -> Self {
+        self.of_reference.insert("prefer_shorter");
         self.prefer_shorter = Some(margin);
         self
     }
@@ -388,6 +401,21 @@ impl MiproV2Builder {
             }
         };
         let search = self.search;
+        let (adaptive, strategy_because) = match self.strategy {
+            Some(Strategy::Adaptive(search)) => (Some(search), "asked for".to_owned()),
+            Some(Strategy::Reference(_)) => (None, "asked for".to_owned()),
+            None if self.of_reference.is_empty() => {
+                (Some(AdaptiveSearch::default()), "the default".to_owned())
+            }
+            None => {
+                let names: Vec<String> = self.of_reference.iter().map(|name| format!("`{name}`")).collect();
+                (None, format!("set by {}", names.join(", ")))
+            }
+        };
+        let program_runs = match adaptive.map(|search| search.program_runs) {
+            Some(ProgramRuns::AtMost(runs)) => runs,
+            _ => 1,
+        };
         let counts = [
             ("num_candidates", self.num_candidates.unwrap_or(1)),
             ("num_trials", self.num_trials.unwrap_or(1)),
@@ -395,8 +423,8 @@ impl MiproV2Builder {
             ("minibatch_full_eval_steps", search.minibatch_full_eval_steps),
             ("trials_ahead", search.trials_ahead),
             ("patience", self.patience.unwrap_or(1)),
-            ("program_runs", self.adaptive.and_then(|search| search.program_runs).unwrap_or(1)),
-            ("chunks", self.adaptive.map_or(1, |search| search.chunks)),
+            ("program_runs", program_runs),
+            ("chunks", adaptive.map_or(1, |search| search.chunks)),
             ("concurrency", self.concurrency),
         ];
         let zero = counts.iter().filter(|(_, count)| *count == 0);
@@ -404,7 +432,7 @@ impl MiproV2Builder {
         let ranges = [
             ("init_temperature", self.init_temperature, 2.0),
             ("metric_threshold", self.metric_threshold.unwrap_or(0.0), 1.0),
-            ("require_improvement", self.adaptive.map_or(0.0, |search| search.require_improvement), 1.0),
+            ("require_improvement", adaptive.map_or(0.0, |search| search.require_improvement), 1.0),
             ("prefer_shorter", self.prefer_shorter.unwrap_or(0.0), 1.0),
         ];
         let outside = ranges.iter().filter(|(_, value, most)| !(0.0..=*most).contains(value));
@@ -438,7 +466,8 @@ impl MiproV2Builder {
             proposer: self.proposer.unwrap_or_else(|| Arc::new(GroundedProposer::default())),
             budget,
             search,
-            adaptive: self.adaptive,
+            adaptive,
+            strategy_because,
             max_bootstrapped_demos: self.max_bootstrapped_demos,
             max_labeled_demos: self.max_labeled_demos,
             max_teacher_runs: self.max_teacher_runs,

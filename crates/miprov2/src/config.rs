@@ -90,7 +90,7 @@ impl Default for ReferenceSearch {
     }
 }
 
-/// How the combinations are searched.
+/// How the combinations are searched; the adaptive search unless a setting of the reference's is made.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -103,7 +103,32 @@ pub enum Strategy {
 
 impl Default for Strategy {
     fn default() -> Self {
-        Self::Reference(ReferenceSearch::default())
+        Self::Adaptive(AdaptiveSearch::default())
+    }
+}
+
+/// How many program runs the adaptive search may spend, at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ProgramRuns {
+    /// As many as the reference's schedule asks for under the same budget.
+    #[default]
+    Nominal,
+    /// Half of that, rounded up.
+    Half,
+    /// So many; at least 1.
+    AtMost(usize),
+}
+
+impl ProgramRuns {
+    /// The number, where the reference's schedule asks for `nominal`.
+    pub fn of(self, nominal: usize) -> usize {
+        match self {
+            Self::Nominal => nominal,
+            Self::Half => nominal.div_ceil(2),
+            Self::AtMost(runs) => runs,
+        }
     }
 }
 
@@ -111,8 +136,8 @@ impl Default for Strategy {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AdaptiveSearch {
-    /// Program runs, at most; `None` is as many as the reference's schedule asks for under the same budget.
-    pub program_runs: Option<usize>,
+    /// Program runs, at most. The search ends earlier when no further run is expected to raise the winner's score.
+    pub program_runs: ProgramRuns,
     /// How many stretches of rows are planned at once, and so can run together; at least 1. Results depend on it.
     pub chunks: usize,
     /// The program stays as it was unless another is better with at least this probability, in `[0, 1]`.
@@ -121,7 +146,7 @@ pub struct AdaptiveSearch {
 
 impl Default for AdaptiveSearch {
     fn default() -> Self {
-        Self { program_runs: None, chunks: 8, require_improvement: 0.7 }
+        Self { program_runs: ProgramRuns::Nominal, chunks: 8, require_improvement: 0.6 }
     }
 }
 
@@ -129,7 +154,14 @@ impl AdaptiveSearch {
     /// These settings with at most `runs` program runs.
     #[must_use]
     pub fn program_runs(mut self, runs: usize) -> Self {
-        self.program_runs = Some(runs);
+        self.program_runs = ProgramRuns::AtMost(runs);
+        self
+    }
+
+    /// These settings with half of the program runs that the reference's schedule asks for.
+    #[must_use]
+    pub fn fast(mut self) -> Self {
+        self.program_runs = ProgramRuns::Half;
         self
     }
 
@@ -173,6 +205,8 @@ pub(crate) struct Config {
     pub(crate) search: ReferenceSearch,
     /// The adaptive search in place of the reference's.
     pub(crate) adaptive: Option<AdaptiveSearch>,
+    /// Why it is the one or the other.
+    pub(crate) strategy_because: String,
     pub(crate) max_bootstrapped_demos: usize,
     pub(crate) max_labeled_demos: usize,
     pub(crate) max_teacher_runs: Option<usize>,

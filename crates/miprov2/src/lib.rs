@@ -49,7 +49,7 @@ pub use bootstrap::FailedRow;
 pub use builder::MiproV2Builder;
 pub use caps::{Caps, Spent, TokenPrice};
 pub use checkpoint::CheckpointError;
-pub use config::{AdaptiveSearch, Auto, Budget, ReferenceSearch, Settings, Strategy, Teacher};
+pub use config::{AdaptiveSearch, Auto, Budget, ProgramRuns, ReferenceSearch, Settings, Strategy, Teacher};
 pub use dataset::Dataset;
 pub use demo_sets::{DemoSets, DemoSource};
 pub use error::{ConfigError, ConfigProblem, OptimizeError};

@@ -234,10 +234,8 @@ fn sent_to(run: &Run<'_>) -> Vec<ModelId> {
 fn opening_lines(run: &Run<'_>, plan: &Plan) -> Vec<String> {
     // What leaves this machine is said before anything else.
     let mut lines: Vec<String> = plan.to_string().lines().map(str::to_owned).collect();
-    let (strategy, why) = match &run.config.adaptive {
-        None => ("reference", "the default"),
-        Some(_) => ("adaptive", "asked for"),
-    };
+    let strategy = if run.config.adaptive.is_some() { "adaptive" } else { "reference" };
+    let why = &run.config.strategy_because;
     let strategy = format!(
         "MIPROv2, {strategy} strategy ({why}); task LM {}, prompt LM {}; seed {}",
         run.config.task_lm.model(),

@@ -16,6 +16,7 @@ use teleprompt_propose::CallRange;
 use crate::caps::Caps;
 use crate::demo_sets;
 use crate::run::Run;
+use crate::search::adaptive::drive;
 use crate::search::reference;
 
 /// Tokens of a prompt-LM call, its answer included: from a short question to one with rows, demos and source.
@@ -55,6 +56,10 @@ pub struct Plan {
     pub demo_sets: usize,
     /// Instructions of each predictor, its own among them.
     pub instructions: usize,
+    /// The most program runs of the search, where it is the adaptive one; `trials` and `minibatch` are then those of the schedule
+    /// that the reference would have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive_runs: Option<usize>,
     /// Trials of the search, the baseline and full evaluations aside.
     pub trials: usize,
     /// Rows of a minibatch; `None` when every trial is a full evaluation.
@@ -133,16 +138,20 @@ impl Plan {
         let demo_sets = if config.zero_shot() { 0 } else { config.num_demo_sets() };
         let instructions = config.num_instructions();
         let steps = config.search.minibatch_full_eval_steps;
-        let promotions = if minibatch.is_some() { reference::promotions(trials, steps) } else { 0 };
+        let a_predictor = instructions.saturating_mul(demo_sets.max(1));
+        let combinations = (0..predictors).fold(1usize, |all, _| all.saturating_mul(a_predictor));
+        // Each is of another combination than the program's own and those before it.
+        let promotions = match minibatch {
+            Some(_) => reference::promotions(trials, steps).min(combinations - 1),
+            None => 0,
+        };
         let trial_runs = val_rows + trials * minibatch.unwrap_or(val_rows);
         let nominal_runs = trial_runs + promotions * val_rows;
-        let adaptive = config.adaptive.map(|search| search.program_runs.unwrap_or(nominal_runs));
+        let adaptive = config.adaptive.map(|search| search.program_runs.of(nominal_runs));
         let evaluation_runs = adaptive.unwrap_or(nominal_runs);
         let bootstrap_runs = (demo_sets::least_runs(run), demo_sets::most_runs(run));
         let test_runs = 2 * test_rows;
         // With few combinations, or few trials before each, a full evaluation may find none that is open.
-        let a_predictor = instructions.saturating_mul(demo_sets.max(1));
-        let combinations = (0..predictors).fold(1usize, |all, _| all.saturating_mul(a_predictor));
         let sure = if steps >= 3 && combinations > 8 * promotions { promotions } else { 0 };
         let program_runs = Span {
             least: match adaptive {
@@ -175,6 +184,7 @@ impl Plan {
             predictors,
             demo_sets,
             instructions,
+            adaptive_runs: adaptive,
             trials,
             minibatch,
             bootstrap_runs,
@@ -184,7 +194,11 @@ impl Plan {
             program_runs,
             tokens: BTreeMap::new(),
             usd: Some(Span::default()),
-            chain: reference::chain(run) * a_run as usize,
+            chain: a_run as usize
+                * match (&config.adaptive, adaptive) {
+                    (Some(search), Some(runs)) => drive::chain(search, runs),
+                    _ => reference::chain(run),
+                },
             sent_to,
             calls,
         };
@@ -270,15 +284,16 @@ impl fmt::Display for Plan {
         let plural = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };
         write!(
             f,
-            "{} x {} x {}; {}",
+            "{} x {} x {}; ",
             plural(self.predictors, "predictor"),
             plural(self.instructions, "instruction"),
             plural(self.demo_sets, "demo set"),
-            plural(self.trials, "trial")
         )?;
-        match self.minibatch {
-            Some(rows) => write!(f, " on minibatches of {rows} of {} validation rows", self.val_rows)?,
-            None => write!(f, " on all {} validation rows", self.val_rows)?,
+        let (trials, rows) = (plural(self.trials, "trial"), self.val_rows);
+        match (self.adaptive_runs, self.minibatch) {
+            (Some(runs), _) => write!(f, "at most {runs} runs of single rows, of {rows} validation rows")?,
+            (None, Some(size)) => write!(f, "{trials} on minibatches of {size} of {rows} validation rows")?,
+            (None, None) => write!(f, "{trials} on all {rows} validation rows")?,
         }
         let (least, most) = self.bootstrap_runs;
         write!(

@@ -91,11 +91,9 @@ impl<'a> Rows<'a> {
         if let Some(error) = fatal.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);
         }
-        let errors = self.failed_up_to(part);
         let limit = self.run.config.max_errors;
-        if errors.len() > limit {
-            let errors = errors.into_iter().take(limit + 1).collect();
-            return Err(EvaluateError::TooManyErrors { limit, errors });
+        if self.failures_up_to(part) > limit {
+            return Err(EvaluateError::TooManyErrors { limit, errors: self.first_failures(limit + 1) });
         }
         Ok(rows.iter().filter_map(|row| results.remove(row)).collect())
     }
@@ -181,12 +179,22 @@ impl<'a> Rows<'a> {
     /// Whether no further row of a portion should begin.
     fn ends(&self, portion: &Portion<'_>) -> bool {
         let fatal = portion.fatal.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        fatal || self.failed_up_to(portion.part).len() > self.run.config.max_errors
+        fatal || self.failures_up_to(portion.part) > self.run.config.max_errors
     }
 
-    fn failed_up_to(&self, part: u64) -> Vec<RowError> {
+    fn failures_up_to(&self, part: u64) -> usize {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.range(..=(part, usize::MAX)).map(|(_, error)| error.clone()).collect()
+        failed.range(..=(part, usize::MAX)).count()
+    }
+
+    /// The first failures, each naming its row.
+    fn first_failures(&self, most: usize) -> Vec<RowError> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = |((_, row), error): (&(u64, usize), &RowError)| RowError {
+            message: format!("row {row}: {}", error.message),
+            ..error.clone()
+        };
+        failed.iter().take(most).map(named).collect()
     }
 }
 

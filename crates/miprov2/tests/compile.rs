@@ -9,8 +9,8 @@ use futures::executor::block_on;
 use teleprompt_core::lm::LmErrorKind;
 use teleprompt_core::{CallRole, DemoOrigin, Event, Lm, metric};
 use teleprompt_miprov2::{
-    Auto, Dataset, Ended, MiproV2, MiproV2Builder, OptimizeError, Optimized, Process, StopSignal, Teacher,
-    TrialKind,
+    Auto, Dataset, Ended, MiproV2, MiproV2Builder, OptimizeError, Optimized, Process, ReferenceSearch,
+    StopSignal, Strategy, Teacher, TrialKind,
 };
 use teleprompt_propose::Proposer;
 use teleprompt_testkit::{Fault, Faulty, Landscape, ScriptedLm, SimTask, When};
@@ -25,7 +25,8 @@ fn compile(task: &SimTask, data: &Dataset, builder: MiproV2Builder) -> Result<Op
 }
 
 fn light(lm: Arc<dyn Lm>) -> MiproV2Builder {
-    MiproV2::builder().task_lm(lm).auto(Auto::Light).outage_waits([])
+    let reference = Strategy::Reference(ReferenceSearch::default());
+    MiproV2::builder().task_lm(lm).auto(Auto::Light).outage_waits([]).strategy(reference)
 }
 
 /// `|val| + 35 T + ceil(T / 5) |val|` on 100 rows: 650 for one predictor, 1,200 for two.
@@ -456,7 +457,7 @@ fn the_first_line_of_a_run_says_what_leaves_the_machine() {
     assert!(
         first(true).starts_with("rows and the program's source are sent out of this machine, to simulated")
     );
-    assert!(first(false).starts_with("MIPROv2, reference strategy (the default); task LM simulated"));
+    assert!(first(false).starts_with("MIPROv2, reference strategy (asked for); task LM simulated"));
 }
 
 #[test]

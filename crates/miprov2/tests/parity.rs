@@ -10,7 +10,7 @@ use serde::Deserialize;
 use teleprompt_core::{
     CallRole, DemoOrigin, Example, Fields, LmRequest, Predictor, SignatureSpec, Stage, metric,
 };
-use teleprompt_miprov2::{Dataset, MiproV2, TrialKind};
+use teleprompt_miprov2::{Dataset, MiproV2, ReferenceSearch, Strategy, TrialKind};
 use teleprompt_testkit::ScriptedLm;
 
 #[derive(Deserialize)]
@@ -64,6 +64,7 @@ fn the_same_answers_give_the_same_calls_and_demo_sets() {
     let golden: Golden = serde_json::from_str(include_str!("golden/dspy.json")).unwrap();
     let lm = Arc::new(ScriptedLm::new(answer));
     let builder = MiproV2::builder().task_lm(lm).num_candidates(golden.candidates).num_trials(golden.trials);
+    let builder = builder.strategy(Strategy::Reference(ReferenceSearch::default()));
     let builder = builder.minibatch_size(golden.minibatch).minibatch_full_eval_steps(golden.steps);
     let optimizer = builder.share_known(false).trials_ahead(1).build().unwrap();
     let data = Dataset::new(rows(0..golden.train)).val(rows(100..100 + golden.val));

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::executor::block_on;
-use proptest::prelude::*;
+use proptest::prelude::{Just, ProptestConfig, any, prop_assert, prop_oneof, proptest};
+use proptest::strategy::Strategy as _;
 use teleprompt_core::CallRole;
-use teleprompt_miprov2::{Dataset, Ended, MiproV2, Optimized, TokenPrice};
+use teleprompt_miprov2::{
+    AdaptiveSearch, Auto, Dataset, Ended, MiproV2, Optimized, Strategy, Teacher, TokenPrice,
+};
 use teleprompt_testkit::SimTask;
 
 #[derive(Clone, Debug)]
@@ -23,29 +26,47 @@ struct Setting {
     steps: usize,
     bootstrapped: usize,
     labeled: usize,
+    teacher: bool,
+    adaptive: bool,
+    auto: bool,
+    share: bool,
     seed: u64,
 }
 
-fn settings() -> impl Strategy<Value = Setting> {
+fn settings() -> impl proptest::strategy::Strategy<Value = Setting> {
     let sizes = (any::<bool>(), 4_u64..120, 4_u64..70, prop_oneof![Just(0_u64), 5_u64..20]);
     let search = (1_usize..6, 1_usize..14, proptest::option::of(3_usize..40), 1_usize..7);
-    (sizes, search, 0_usize..4, 0_usize..4, 0_u64..100).prop_map(
-        |((two, train, val, test), (candidates, trials, minibatch, steps), bootstrapped, labeled, seed)| {
-            Setting {
-                two,
-                train,
-                val,
-                test,
-                candidates,
-                trials,
-                minibatch,
-                steps,
-                bootstrapped,
-                labeled,
-                seed,
-            }
-        },
-    )
+    let demos = (0_usize..4, 0_usize..4, any::<bool>());
+    let modes = (
+        any::<bool>(),
+        prop_oneof![4 => Just(false), 1 => Just(true)],
+        prop_oneof![3 => Just(true), 1 => Just(false)],
+    );
+    (sizes, search, demos, modes, 0_u64..100).prop_map(|(sizes, search, demos, modes, seed)| {
+        let (two, train, val, test) = sizes;
+        let (candidates, trials, minibatch, steps) = search;
+        let (bootstrapped, labeled, teacher) = demos;
+        let (adaptive, auto, share) = modes;
+        // A search of single rows cannot but share what is known of them.
+        let share = share || adaptive;
+        Setting {
+            two,
+            train,
+            val,
+            test,
+            candidates,
+            trials,
+            minibatch,
+            steps,
+            bootstrapped,
+            labeled,
+            teacher,
+            adaptive,
+            auto,
+            share,
+            seed,
+        }
+    })
 }
 
 fn run(setting: &Setting) -> Optimized {
@@ -53,7 +74,22 @@ fn run(setting: &Setting) -> Optimized {
     let builder = MiproV2::builder()
         .task_lm(Arc::new(task.lm().keeping(0)))
         .price("simulated", TokenPrice::new(1.0, 3.0));
-    let builder = builder.num_candidates(setting.candidates).num_trials(setting.trials).seed(setting.seed);
+    let builder = match setting.auto {
+        true => builder.auto(Auto::Light).seed(setting.seed),
+        false => builder.num_candidates(setting.candidates).num_trials(setting.trials).seed(setting.seed),
+    };
+    let teacher = Teacher {
+        lm: Some(Arc::new(task.lm().keeping(0).with_model("teacher"))),
+        program: Some(Arc::new(task.program())),
+        candidate: None,
+    };
+    let builder = if setting.teacher { builder.teacher(teacher) } else { builder };
+    let builder = builder.price("teacher", TokenPrice::new(2.0, 5.0)).share_known(setting.share);
+    let builder = if setting.adaptive {
+        builder.strategy(Strategy::Adaptive(AdaptiveSearch::default()))
+    } else {
+        builder
+    };
     let builder = builder.max_bootstrapped_demos(setting.bootstrapped).max_labeled_demos(setting.labeled);
     let builder =
         builder.minibatch(setting.minibatch.is_some()).minibatch_size(setting.minibatch.unwrap_or(35));
@@ -67,18 +103,21 @@ fn run(setting: &Setting) -> Optimized {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_a_run_does_stays_inside_of_its_plan(setting in settings()) {
         let best = run(&setting);
         let (report, plan) = (&best.report, &best.report.plan);
-        prop_assert_eq!(&report.ended, &Ended::Complete);
+        let early = matches!(report.ended, Ended::Early { .. });
+        prop_assert!(report.ended == Ended::Complete || (setting.adaptive && early), "{:?}", report.ended);
         let calls = |role| report.calls.get(&role).copied().unwrap_or_default();
         let a_run = if setting.two { 2 } else { 1 };
         let teacher = calls(CallRole::Teacher).requests as usize / a_run;
         prop_assert!(plan.bootstrap_runs.0 <= teacher && teacher <= plan.bootstrap_runs.1, "{} {:?}", teacher, plan.bootstrap_runs);
-        let runs = teacher + report.requested_runs() + plan.test_runs;
+        // What the adaptive search compares at its end it has run before, and asks for once more.
+        let known = if setting.adaptive { report.known_runs() } else { 0 };
+        let runs = teacher + report.requested_runs() - known + plan.test_runs;
         prop_assert!(plan.program_runs.holds(runs), "{} in {:?}", runs, plan.program_runs);
         for (role, span) in &plan.calls {
             let made = calls(*role).requests - calls(*role).cached;
@@ -89,10 +128,13 @@ proptest! {
         }
         let usd: f64 = report.usd.as_ref().unwrap().values().sum();
         prop_assert!(plan.usd.unwrap().holds(usd), "{usd} in {:?}", plan.usd);
-        // Where the space is no handful of combinations, the figure is near.
+        // Where full evaluations are few to the combinations, or there is one, their number is certain and the figure near; the
+        // adaptive search ends early where nothing more can pay.
         let combinations = (plan.instructions * plan.demo_sets.max(1)).pow(a_run as u32);
-        let promotions = setting.trials.div_ceil(setting.steps);
-        if (setting.steps >= 3 && combinations > 8 * promotions) || plan.minibatch.is_none() {
+        let promotions = plan.trials.div_ceil(setting.steps);
+        let certain = (setting.steps >= 3 && combinations > 8 * promotions) || combinations == 1;
+        // Without sharing, a teacher that hardly succeeds may run each row for each set.
+        if setting.share && !setting.adaptive && (certain || plan.minibatch.is_none()) {
             prop_assert!(2 * plan.program_runs.most <= 3 * plan.program_runs.least, "{:?}", plan.program_runs);
         }
     }
@@ -108,6 +150,11 @@ fn the_plan_reads_well_and_tells_a_time() {
         Dataset::new(task.examples(0..200)).val(task.examples(1000..1100)).test(task.examples(5000..5100));
     let plan = optimizer.plan(&task.program(), &data).unwrap();
     insta::assert_snapshot!(plan.to_string());
+    let reference = teleprompt_miprov2::Strategy::Reference(teleprompt_miprov2::ReferenceSearch::default());
+    let builder = MiproV2::builder().task_lm(Arc::new(task.lm())).strategy(reference);
+    let theirs = builder.build().unwrap().plan(&task.program(), &data).unwrap();
+    insta::assert_snapshot!("the_plan_of_the_reference", theirs.to_string());
+    assert_eq!(theirs.evaluation_runs, plan.evaluation_runs);
     let time = plan.time(Duration::from_secs(1), 16);
     assert!(time.least > Duration::from_secs(5) && time.most < Duration::from_secs(120), "{time:?}");
 }

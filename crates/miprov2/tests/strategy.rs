@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking too")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures::executor::block_on;
-use teleprompt_core::{CallRole, Lm};
+use teleprompt_core::{CallRole, Event, Lm, Observer};
 use teleprompt_miprov2::{
-    AdaptiveSearch, Auto, Dataset, Ended, MiproV2, MiproV2Builder, Optimized, Process, Strategy, TrialKind,
+    AdaptiveSearch, Auto, Dataset, Ended, MiproV2, MiproV2Builder, Optimized, Process, ReferenceSearch,
+    Strategy, TrialKind,
 };
 use teleprompt_testkit::SimTask;
 
@@ -22,6 +23,10 @@ fn light(lm: Arc<dyn Lm>) -> MiproV2Builder {
 
 fn adaptive(lm: Arc<dyn Lm>) -> MiproV2Builder {
     light(lm).strategy(Strategy::Adaptive(AdaptiveSearch::default()))
+}
+
+fn reference_search(lm: Arc<dyn Lm>) -> MiproV2Builder {
+    light(lm).strategy(Strategy::Reference(ReferenceSearch::default()))
 }
 
 /// What does not depend on the process.
@@ -57,6 +62,74 @@ fn the_budget_is_the_references_and_is_never_passed() {
             assert!(full.count() <= 2);
         }
     }
+}
+
+#[test]
+fn the_first_line_says_which_strategy_runs_and_why() {
+    #[derive(Default)]
+    struct Lines(Mutex<Vec<String>>);
+    impl Observer for Lines {
+        fn on_event(&self, event: &Event) {
+            if let Event::Started { lines } = event {
+                self.0.lock().unwrap().extend(lines.iter().cloned());
+            }
+        }
+    }
+    let task = SimTask::new(2);
+    let first = |builder: MiproV2Builder| {
+        let lines = Arc::new(Lines::default());
+        let data = Dataset::new(task.examples(0..20)).val(task.examples(1000..1020));
+        let optimizer = builder.observer(lines.clone()).build().unwrap();
+        let best = block_on(optimizer.compile(&task.program(), &data, &task.metric())).unwrap();
+        let line = lines.0.lock().unwrap()[0].clone();
+        (line, best.report.settings.adaptive.is_some())
+    };
+    let new = || light(Arc::new(task.lm()));
+    let manual = || MiproV2::builder().task_lm(Arc::new(task.lm())).num_candidates(2).num_trials(2);
+    let asked = || Strategy::Adaptive(AdaptiveSearch::default());
+    for (builder, adaptive, why) in [
+        (new(), true, "adaptive strategy (the default)"),
+        (adaptive(Arc::new(task.lm())), true, "adaptive strategy (asked for)"),
+        (reference_search(Arc::new(task.lm())), false, "reference strategy (asked for)"),
+        (new().minibatch_size(10), false, "reference strategy (set by `minibatch_size`)"),
+        (new().patience(3).minibatch(false), false, "reference strategy (set by `minibatch`, `patience`)"),
+        (manual(), false, "reference strategy (set by `num_trials`)"),
+        (manual().strategy(asked()), true, "adaptive strategy (asked for)"),
+    ] {
+        let (line, is_adaptive) = first(builder);
+        assert!(line.contains(why), "{line}: {why}");
+        assert_eq!(is_adaptive, adaptive, "{why}");
+    }
+}
+
+#[test]
+fn fast_is_half_of_the_references_number() {
+    let task = SimTask::new(1);
+    let lm = Arc::new(task.lm());
+    let best = compile(&task, light(lm).strategy(Strategy::Adaptive(AdaptiveSearch::default().fast())));
+    assert_eq!(best.report.plan.evaluation_runs, 325);
+    assert!(best.report.posterior.unwrap().runs <= 325);
+}
+
+#[test]
+fn a_change_needs_the_probability_of_improvement_that_was_asked_for() {
+    let task = SimTask::new(4);
+    let run = |p: f64| {
+        let search = AdaptiveSearch::default().require_improvement(p);
+        compile(&task, light(Arc::new(task.lm())).strategy(Strategy::Adaptive(search)))
+    };
+    let (easy, never) = (run(0.0), run(1.0));
+    let (p, leader) = {
+        let posterior = easy.report.posterior.as_ref().unwrap();
+        (posterior.p_better, posterior.leader.clone())
+    };
+    assert_eq!(easy.report.winner.choices, leader);
+    assert!(p > 0.5 && p < 1.0, "{p}");
+    // The leader is the same; it stays the leader, and the program stays as it was.
+    assert_eq!(never.report.posterior.as_ref().unwrap().leader, leader);
+    assert!(
+        never.report.winner.choices.iter().all(|choice| choice.instruction == 0 && choice.demos == Some(0))
+    );
 }
 
 #[test]
@@ -98,7 +171,7 @@ fn it_finds_programs_at_least_as_good_as_the_references() {
         assert!(matches!(best.report.ended, Ended::Complete | Ended::Early { .. }));
         ours += task.exact_score(&best.candidate, &rows(&task));
         runs += spent(&best);
-        let best = compile(&task, light(Arc::new(task.lm())).seed(seed));
+        let best = compile(&task, reference_search(Arc::new(task.lm())).seed(seed));
         reference += task.exact_score(&best.candidate, &rows(&task));
         reference_runs += spent(&best);
     }

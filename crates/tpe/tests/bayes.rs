@@ -213,6 +213,22 @@ proptest! {
     }
 
     #[test]
+    fn a_fit_at_a_scale_is_that_of_the_scaled_model(scores in scores()) {
+        let (seen, model) = (evidence(6, &space(), &scores), model());
+        for (fit, scale) in model.fit_at_scales(&seen, &[0.0, 0.3, 1.0, 1.5]).iter().zip([0.0, 0.3, 1.0, 1.5]) {
+            let mut scaled = model.clone();
+            scaled.kernel = model.kernel.scaled(scale);
+            let alone = scaled.fit(&seen);
+            prop_assert!(close(fit.log_evidence(), alone.log_evidence(), 1e-9));
+            let (a, b) = (fit.posterior(&space()), alone.posterior(&space()));
+            for i in 0..12 {
+                prop_assert!(close(a.mean()[i], b.mean()[i], 1e-9));
+                prop_assert!(close(a.sd(i), b.sd(i), 1e-8), "{} {}", a.sd(i), b.sd(i));
+            }
+        }
+    }
+
+    #[test]
     fn renaming_choices_changes_nothing(scores in scores(), by in 1..4_usize) {
         // Choice 0 of each dimension is the anchor's.
         let rename = |point: &Vec<usize>| -> Vec<usize> {

@@ -26,7 +26,7 @@ fn open(path: &Path, name: &str, seed: u64) -> Result<JournalStudy<TpeSampler>, 
     JournalStudy::open(path, name, space(), sampler, Direction::Minimize, seed)
 }
 
-/// A copy of the journal that Optuna wrote (`golden/make_journal.py`).
+/// A copy of the journal that Optuna wrote (`xtask/golden/journals.py`).
 fn golden(folder: &Path) -> std::path::PathBuf {
     let path = folder.join("optuna.journal");
     fs::write(&path, include_bytes!("golden/optuna.journal")).unwrap();

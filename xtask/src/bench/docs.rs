@@ -9,6 +9,9 @@
 /// The document with the blocks, relative to the root.
 pub(crate) const FILE: &str = "docs/BENCHMARKS.md";
 
+/// How the first line of a block begins; the command follows, and a backquote.
+pub(crate) const MADE_BY: &str = "Made by `";
+
 /// One generated block: what stands between its markers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Block {
@@ -18,6 +21,32 @@ pub(crate) struct Block {
     begin: usize,
     /// The line of the second marker, from 0.
     end: usize,
+    /// The command that made it, as its first line says; `None` when that line says nothing.
+    pub(crate) command: Option<String>,
+}
+
+impl Block {
+    /// The family that makes it.
+    pub(crate) fn family(&self) -> &str {
+        self.name.split('-').next().unwrap_or_default()
+    }
+
+    /// What is wrong with the block itself: it is of a family, and was made by the command of that family.
+    pub(crate) fn problem(&self, families: &[&str]) -> Option<Problem> {
+        let problem = |message: String| Some(Problem { line: self.begin + 1, message });
+        // A family may have several blocks: `search-ablation` is one of `search`.
+        let (name, family) = (&self.name, self.family());
+        if !families.contains(&family) {
+            return problem(format!("no family makes the block `{name}`; there are {}", families.join(", ")));
+        }
+        let start = format!("cargo xtask bench {family} ");
+        match &self.command {
+            Some(command) if format!("{command} ").starts_with(&start) => None,
+            _ => problem(format!(
+                "the block `{name}` does not begin with the command that made it, `{start}..`"
+            )),
+        }
+    }
 }
 
 /// Why markers do not form blocks.
@@ -43,7 +72,10 @@ pub(crate) fn blocks(text: &str) -> Result<Vec<Block>, Problem> {
                 open = Some((name, index));
             }
             (Some((name, "end")), Some((begun, begin))) if name == begun => {
-                found.push(Block { name: name.to_owned(), begin, end: index });
+                let first = text.lines().nth(begin + 1).unwrap_or_default();
+                let command = first.strip_prefix(MADE_BY).and_then(|rest| rest.split('`').next());
+                let command = command.map(str::to_owned);
+                found.push(Block { name: name.to_owned(), begin, end: index, command });
                 open = None;
             }
             (Some((name, kind @ ("begin" | "end"))), _) => {
@@ -111,6 +143,22 @@ mod tests {
     #[test]
     fn a_missing_block_names_its_markers() {
         assert!(replace(TEXT, "search", "x").unwrap_err().message.contains("<!-- bench:search:begin -->"));
+    }
+
+    #[test]
+    fn a_block_names_its_family_and_command() {
+        let check = |first: &str, name: &str| {
+            let text = format!("<!-- bench:{name}:begin -->\n{first}\n<!-- bench:{name}:end -->\n");
+            blocks(&text).unwrap()[0].problem(&["tpe", "search"]).map(|problem| problem.message)
+        };
+        assert_eq!(check("Made by `cargo xtask bench tpe --seeds 5` on x.", "tpe"), None);
+        assert!(check("Made by `cargo xtask bench tpe` on x.", "search").unwrap().contains("bench search"));
+        assert!(check("by hand", "tpe").unwrap().contains("does not begin with the command"));
+        assert!(
+            check("Made by `cargo xtask bench speed` on x.", "speed")
+                .unwrap()
+                .contains("there are tpe, search")
+        );
     }
 
     #[test]

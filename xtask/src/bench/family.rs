@@ -106,6 +106,11 @@ pub(crate) trait Family {
     /// The cases in the order of the table; `data` is the source of the data, where it was wanted.
     fn cases(&self, quick: bool, data: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error>;
 
+    /// The figures as tables of its own, in Markdown, where one line a figure would not be read.
+    fn tables(&self, _comparisons: &[Comparison]) -> Option<String> {
+        None
+    }
+
     /// Figures that sum up others, for the end of the table.
     fn summary(&self, _comparisons: &[Comparison]) -> Vec<Comparison> {
         Vec::new()
@@ -143,7 +148,13 @@ pub(crate) struct Entry {
     pub(crate) measures: &'static str,
     /// Whether a real model is asked; such a family is left out of a quick run of all.
     pub(crate) asks_model: bool,
+    /// The feature of this package that it is built with.
+    pub(crate) feature: &'static str,
 }
+
+/// Enough for most families; and for those that have the embedded model in this process, which takes minutes to build.
+pub(crate) const BENCH: &str = "bench";
+pub(crate) const MODELS: &str = "models";
 
 /// All families in the order of `docs/BENCHMARKS.md`.
 pub(crate) const FAMILIES: [Entry; 7] = [
@@ -151,36 +162,43 @@ pub(crate) const FAMILIES: [Entry; 7] = [
         name: "quickstart",
         measures: "accuracy before and after, on the sample task with the embedded model",
         asks_model: true,
+        feature: BENCH,
     },
     Entry {
         name: "tpe",
         measures: "the optimizer alone: time of ask and tell, search efficiency",
         asks_model: false,
+        feature: BENCH,
     },
     Entry {
         name: "search",
         measures: "MIPROv2's search on simulated and recorded landscapes",
         asks_model: false,
+        feature: BENCH,
     },
     Entry {
         name: "compile",
         measures: "a whole run of MIPROv2 on a server that takes 20 ms, and one that takes a second",
         asks_model: false,
+        feature: BENCH,
     },
     Entry {
         name: "overhead",
         measures: "calls per second, CPU time and memory around the model's own time",
         asks_model: false,
+        feature: BENCH,
     },
     Entry {
         name: "propose",
         measures: "what proposed instructions are worth, by grounding",
         asks_model: true,
+        feature: MODELS,
     },
     Entry {
         name: "task",
         measures: "what each optimizer makes of real tasks with a real model",
         asks_model: true,
+        feature: MODELS,
     },
 ];
 

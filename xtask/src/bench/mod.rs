@@ -70,7 +70,7 @@ Examples:
   cargo xtask bench --quick --peers none             does everything run? minutes, nothing is installed
   cargo xtask bench search --json search.json        one family beside its peers, figures in a file
   cargo xtask bench all --json all.json --resume     everything; begun again, it goes on where it was ended
-  cargo xtask bench all --write-docs                 every table and plot of docs/BENCHMARKS.md";
+  cargo xtask bench all --write-docs                 every table and plot of docs/BENCHMARKS.md\n";
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -134,9 +134,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
     let chosen = family::choose(options.family.as_deref(), options.quick)?;
     let peers = Peers::load(workspace)?.select(&options.peers)?;
     check_peers(&peers, &chosen, options)?;
-    let models = chosen.iter().any(|entry| entry.asks_model);
+    let models = chosen.iter().any(|entry| entry.feature == family::MODELS);
     if !cfg!(feature = "bench") || (models && !cfg!(feature = "models")) {
-        return again_in_release(workspace, if models { "models" } else { "bench" });
+        return again_in_release(workspace, if models { family::MODELS } else { family::BENCH });
     }
 
     let mut kept = Kept::open(workspace, options)?;
@@ -197,11 +197,16 @@ fn measure(
         None => {
             let mut data = family.data().map(|data| peers.start(workspace, data)).unwrap_or_default();
             let cases = family.cases(options.quick, data.first_mut())?;
-            (measure_cases(entry.name, family.as_ref(), &cases, options, &mut started, kept)?, None)
+            let comparisons =
+                measure_cases(entry.name, family.as_ref(), &cases, options, &mut started, kept)?;
+            let tables = family.tables(&comparisons);
+            (comparisons, tables)
         }
     };
     let shown = tables.clone().unwrap_or_else(|| table::text(&comparisons));
-    println!("\n{}: {}\n{shown}", entry.name, entry.measures);
+    if !comparisons.is_empty() {
+        println!("\n{}: {}\n{shown}", entry.name, entry.measures);
+    }
 
     let command = command(entry, options);
     let block = match tables {
@@ -211,7 +216,8 @@ fn measure(
     // A table without figures takes no other one's place.
     let block = (!comparisons.is_empty()).then_some(block);
     let mut made = comparisons.len();
-    kept.finish(entry.name, comparisons, block.as_deref())?;
+    let name = if options.ablate { format!("{}-ablation", entry.name) } else { entry.name.to_owned() };
+    kept.finish(&name, comparisons, block.as_deref())?;
     if kept.wants_plots() {
         made += family.plots(workspace, options, &mut started, &mut |plot| kept.plot(&plot))?;
     }

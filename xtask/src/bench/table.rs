@@ -1,5 +1,6 @@
 //! The figures of a run as tables: plain text for the terminal, Markdown for the document.
 
+use super::docs::MADE_BY;
 use super::machine::Machine;
 use super::record::Comparison;
 
@@ -33,11 +34,16 @@ pub(crate) fn head(command: &str, machine: &Machine, comparisons: &[Comparison])
         .collect();
     versions.sort();
     versions.dedup();
-    format!("Made by `{command}` on {}.\nVersions: {}.\n", machine.describe(), versions.join(", "))
+    format!("{MADE_BY}{command}` on {}.\nVersions: {}.\n", machine.describe(), versions.join(", "))
 }
 
 /// The inside of a generated block: how it was made, on what, and the table.
 pub(crate) fn markdown(command: &str, machine: &Machine, comparisons: &[Comparison]) -> String {
+    head(command, machine, comparisons) + &rows(comparisons)
+}
+
+/// A table with one line a figure, and what its columns are.
+pub(crate) fn rows(comparisons: &[Comparison]) -> String {
     let seeds = comparisons.iter().map(|comparison| comparison.seeds).max().unwrap_or_default();
     let mut lines = vec![
         format!("Medians over {seeds} seeds; a ratio above 1 means that teleprompt is better, with the 95 %"),
@@ -49,7 +55,7 @@ pub(crate) fn markdown(command: &str, machine: &Machine, comparisons: &[Comparis
     let row =
         |comparison| format!("| {} |", cells(comparison).map(|cell| cell.replace('|', "\\|")).join(" | "));
     lines.extend(comparisons.iter().map(row));
-    head(command, machine, comparisons) + &lines.join("\n") + "\n"
+    lines.join("\n") + "\n"
 }
 
 fn cells(comparison: &Comparison) -> [String; 7] {
@@ -71,7 +77,7 @@ fn cells(comparison: &Comparison) -> [String; 7] {
 }
 
 /// Three significant digits, without an exponent where the number is of a usual size.
-fn digits(value: f64) -> String {
+pub(crate) fn digits(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 {
         "0".to_owned()

@@ -103,7 +103,11 @@ pub(super) fn all() -> Vec<Step> {
             checks: "the README's tests, without weights and network",
             action: Action::Readme,
         },
-        run("bench", "the benchmarks run", "cargo xtask bench --quick --peers none --seeds 3"),
+        run(
+            "bench",
+            "the benchmarks run",
+            "cargo xtask bench --quick --peers none --json target/bench-quick.json --plots target/bench-quick",
+        ),
         Step {
             name: "quickstart",
             checks: "weights are fetched; a prompt is optimized on the real model",

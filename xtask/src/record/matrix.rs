@@ -5,9 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::StreamExt;
-use futures::stream;
-use sha2::{Digest, Sha256};
+use futures::{StreamExt, TryStreamExt, stream};
 use teleprompt_core::evaluate::run_row;
 use teleprompt_core::{
     Adapter, Bindings, Candidate, ChatAdapter, Ctx, Example, JsonAdapter, Lm, PlainAdapter, Prediction,
@@ -18,17 +16,17 @@ use crate::error::Error;
 use crate::landscape::{Choices, Landscape, SCHEMA, Scores};
 
 use super::demos::{self, DemoSets};
-use super::journal::{Header, Journal};
 use super::rows::{self, Rows};
 use super::tasks::Task;
 
 /// Records a task into `file`, and gives the landscape.
 ///
 /// # Errors
-/// A file, or the model: what is finished is kept in the journal, and the same command goes on.
+/// A file, or the model.
 ///
 /// # Cost
-/// One program run for each (candidate, row) that the journal lacks, and a few dozen for the demo sets.
+/// One program run for each (candidate, row), and a few dozen for the demo sets; with a cache in front of the model, the same
+/// command goes on where a recording was stopped.
 pub(crate) async fn record(
     task: &Task,
     rows: &Rows,
@@ -50,64 +48,49 @@ pub(crate) async fn record(
         task.steps.iter().flat_map(|step| [step.instructions.len(), step.demo_sets]).collect();
     let chosen = demos::choose(&sizes, n_candidates);
     let candidates: Vec<Candidate> = chosen.iter().map(|of| candidate(task, &sets, of)).collect();
-    let header = Header {
-        name: task.name.to_owned(),
-        fingerprint: fingerprint(&model, task, &candidates, rows)?,
-        candidates: candidates.len(),
-        rows: rows.rows.len(),
-    };
-    let mut journal = Journal::open(file, &header)?;
-    let mut progress = Progress::new(candidates.len() * rows.rows.len(), journal.len());
+    let mut scores = Vec::new();
+    let begun = Instant::now();
     for (index, candidate) in candidates.iter().enumerate() {
-        let missing: Vec<usize> =
-            (0..rows.rows.len()).filter(|&row| journal.get(index, row).is_none()).collect();
         let bindings = Bindings::bind(&program, candidate).map_err(|error| failed(error.to_string()))?;
         let cx = cx.clone().with_bindings(bindings.into());
         let (cx, program, measure) = (&cx, &program as &dyn Program, &measure);
-        let running = missing
-            .iter()
-            .map(|&row| async move { (row, run_row(program, cx, &rows.rows[row], measure).await) });
-        let mut running = stream::iter(running).buffer_unordered(in_flight);
-        while let Some((row, outcome)) = running.next().await {
-            let score = match outcome {
-                Ok(scored) => scored.score.value(),
-                Err(error) if error.kind.counts_as_zero() => 0.0,
-                Err(error) => return Err(failed(format!("candidate {index}, row {row}: {error}"))),
-            };
-            journal.push(index, row, score)?;
-            progress.done += 1;
-        }
-        if !missing.is_empty() {
-            eprintln!("{}: {}", task.name, progress.line(index + 1, candidates.len()));
-        }
+        let running = rows.rows.iter().map(|row| run_row(program, cx, row, measure));
+        let of_rows =
+            stream::iter(running).buffered(in_flight).enumerate().map(|(row, outcome)| match outcome {
+                Ok(scored) => Ok(Some(scored.score.value())),
+                Err(error) if error.kind.counts_as_zero() => Ok(Some(0.0)),
+                Err(error) => Err(failed(format!("candidate {index}, row {row}: {error}"))),
+            });
+        scores.push(Scores::of(&of_rows.try_collect::<Vec<_>>().await?));
+        let done = index + 1;
+        let left = begun.elapsed().as_secs_f64() / 60.0 * (candidates.len() - done) as f64 / done as f64;
+        eprintln!(
+            "{}: candidate {done} of {}, about {:.0} min left",
+            task.name,
+            candidates.len(),
+            left.ceil()
+        );
     }
-
-    let scores = (0..candidates.len()).map(|candidate| {
-        let of: Vec<Option<f64>> = (0..rows.rows.len()).map(|row| journal.get(candidate, row)).collect();
-        Scores::of(&of)
-    });
     let landscape = Landscape {
         schema: SCHEMA.into(),
         name: task.name.into(),
         task: task.data.into(),
-        role: task.role,
+        role: task.role(),
         model,
         adapter: task.adapter.into(),
         metric: task.measure.name().into(),
         classes: rows.classes,
         predictors: task.steps.iter().map(choices).collect(),
-        default: chosen.iter().position(|of| of.iter().all(|&choice| choice == 0)).unwrap_or(0),
+        default: 0,
         rows: (0..rows.rows.len()).map(|row| if row < rows.val { 'v' } else { 't' }).collect(),
         gold: rows.gold.clone(),
-        scores: scores.collect(),
+        scores,
         candidates: chosen,
     };
     let text = landscape.to_json().map_err(|error| failed(error.to_string()))?;
     fs::write(file, text).map_err(Error::file("write", file))?;
     // What stands in the file is what others read.
-    let written = Landscape::read(file)?;
-    journal.finish()?;
-    Ok(written)
+    Landscape::read(file)
 }
 
 fn choices(step: &super::steps::Step) -> Choices {
@@ -135,41 +118,6 @@ fn candidate(task: &Task, sets: &DemoSets, choices: &[usize]) -> Candidate {
     candidate
 }
 
-/// What a cell depends on, as a hash.
-fn fingerprint(model: &str, task: &Task, candidates: &[Candidate], rows: &Rows) -> Result<String, Error> {
-    let signatures: Vec<(&str, u32)> =
-        task.steps.iter().map(|step| (step.signature, step.max_tokens)).collect();
-    let measure = format!("{:?}", task.measure);
-    let all = (model, task.adapter, measure, signatures, candidates, &rows.rows);
-    let text = serde_json::to_string(&all)
-        .map_err(|error| Error::Measurement { subject: task.name.into(), problem: error.to_string() })?;
-    let hash = Sha256::digest(text.as_bytes());
-    Ok(hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// How far a recording is, and how fast it goes.
-struct Progress {
-    begun: Instant,
-    all: usize,
-    known: usize,
-    done: usize,
-}
-
-impl Progress {
-    fn new(all: usize, known: usize) -> Self {
-        Self { begun: Instant::now(), all, known, done: 0 }
-    }
-
-    fn line(&self, candidate: usize, candidates: usize) -> String {
-        let rate = self.done as f64 / self.begun.elapsed().as_secs_f64().max(1e-3);
-        let left = (self.all - self.known - self.done) as f64 / rate.max(1e-3);
-        format!(
-            "candidate {candidate} of {candidates}, {rate:.1} runs/s, about {:.0} min left",
-            (left / 60.0).ceil()
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -179,6 +127,7 @@ mod tests {
     use futures::future::BoxFuture;
     use teleprompt_core::lm::{LmError, LmErrorKind, ModelId};
     use teleprompt_core::{LmRequest, LmResponse};
+    use teleprompt_lm::{Cache, LmStack};
 
     use super::*;
     use crate::record::tasks::TASKS;
@@ -207,14 +156,17 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_that_fails_goes_on_with_the_cells_it_lacks() {
+    fn a_recording_that_fails_goes_on_with_the_answers_it_lacks() {
         let task = TASKS.iter().find(|task| task.name == "questions-plain").unwrap();
         let rows = rows::load(&Workspace::find().unwrap(), None, task, 12).unwrap();
         let folder = std::env::temp_dir().join(format!("teleprompt-matrix-{}", std::process::id()));
         let file = folder.join("questions-plain.json");
+        fs::create_dir_all(&folder).unwrap();
+        let cache = Cache::in_memory();
         let record = |calls: usize| {
             let lm = Arc::new(Short { id: ModelId::new("test/short"), calls: calls.into() });
-            let outcome = block_on(record(task, &rows, 6, lm.clone(), 2, &file));
+            let cached = LmStack::new(lm.clone()).cache(&cache).build();
+            let outcome = block_on(record(task, &rows, 6, cached, 2, &file));
             (outcome, lm.calls.load(Ordering::SeqCst))
         };
         // Demo sets take one call for each training row; the rest breaks off within the second candidate.
@@ -225,7 +177,7 @@ mod tests {
 
         let (outcome, left) = record(1000);
         let landscape = outcome.unwrap();
-        assert_eq!(1000 - left, rows.train.len() + 6 * 12 - 20, "only what was missing was run");
+        assert_eq!(1000 - left, 6 * 12 - 20, "only what was missing was asked");
         assert_eq!((landscape.n_candidates(), landscape.n_rows(), landscape.default), (6, 12, 0));
         assert_eq!((landscape.rows.as_str(), landscape.classes), ("vvvvvvvvtttt", 6));
         for row in 0..12 {
@@ -233,7 +185,6 @@ mod tests {
             let expect = f64::from(u8::from(landscape.gold[row] == Some(4)));
             assert_eq!(landscape.score(0, row), Some(expect), "row {row}");
         }
-        assert!(!file.with_extension("journal").exists());
         fs::remove_dir_all(&folder).unwrap();
     }
 }

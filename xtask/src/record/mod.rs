@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   tasks ─▶ candidates (instructions x demo sets) ─▶ one program run for each (candidate, row) ─▶ xtask/landscapes/NAME.json
-//!   rows ──────────────────────────────────────────▶    └─ a journal: killed and started again, it goes on
+//!   rows ──────────────────────────────────────────▶    └─ answers are kept: killed and started again, it goes on
 //! ```
 //!
 //! Searches are then tried on the files, without a model: `cargo xtask bench search`. Recording needs the feature `record`
@@ -11,8 +11,6 @@
 
 #[cfg(feature = "record")]
 mod demos;
-#[cfg(feature = "record")]
-mod journal;
 #[cfg(feature = "record")]
 mod matrix;
 #[cfg(feature = "record")]
@@ -150,7 +148,8 @@ mod with_model {
             .progress(|event| eprintln!("{event}"))
             .load_blocking()
             .map_err(|error| failed(&error))?;
-        // The answers of a first predictor serve all candidates that differ in the second alone.
+        // The answers of a first predictor serve all candidates that differ in the second alone, and a recording that was
+        // stopped goes on with those that it has.
         let folder = workspace.target().join("record");
         fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
         let cache = Cache::open(folder.join(format!("{name}.db"))).map_err(|error| failed(&error))?;

@@ -2,6 +2,7 @@
 
 use super::{Finding, Tree};
 use crate::bench::docs;
+use crate::bench::family::FAMILIES;
 use crate::ci::readme;
 
 /// Documents that users and contributors are pointed to.
@@ -49,13 +50,25 @@ fn changelog(text: &str) -> Option<Finding> {
     })
 }
 
-/// Generated tables stand between markers, or the next run cannot find them.
-fn blocks(text: &str) -> Option<Finding> {
-    docs::blocks(text).err().map(|problem| {
-        let remedy =
-            "write `<!-- bench:NAME:begin -->` and `<!-- bench:NAME:end -->` around each generated block";
+/// Generated tables stand between markers, or the next run cannot find them, and say which command makes them.
+fn blocks(text: &str) -> Vec<Finding> {
+    let finding = |problem: docs::Problem, remedy| {
         Finding::fail("bench-blocks", docs::FILE, problem.line, problem.message, remedy)
-    })
+    };
+    match docs::blocks(text) {
+        Err(problem) => {
+            let remedy =
+                "write `<!-- bench:NAME:begin -->` and `<!-- bench:NAME:end -->` around each generated block";
+            vec![finding(problem, remedy)]
+        }
+        Ok(blocks) => {
+            let families = FAMILIES.each_ref().map(|entry| entry.name);
+            let remedy =
+                "make it with `cargo xtask bench NAME --write-docs`, and leave its first line as it is";
+            let problems = blocks.iter().filter_map(|block| block.problem(&families));
+            problems.map(|problem| finding(problem, remedy)).collect()
+        }
+    }
 }
 
 /// Links to files of the repository lead somewhere.
@@ -165,7 +178,9 @@ mod tests {
     #[test]
     fn generated_blocks_are_closed() {
         let check = |text: &str| found(&[(docs::FILE, text)]);
-        assert_eq!(check("<!-- bench:tpe:begin -->\nx\n<!-- bench:tpe:end -->\n"), []);
+        let made = "Made by `cargo xtask bench tpe --write-docs` on x.";
+        assert_eq!(check(&format!("<!-- bench:tpe:begin -->\n{made}\n<!-- bench:tpe:end -->\n")), []);
+        assert_eq!(check("<!-- bench:tpe:begin -->\nx\n<!-- bench:tpe:end -->\n"), [("bench-blocks", 1)]);
         assert_eq!(check("x\n<!-- bench:tpe:begin -->\nx\n"), [("bench-blocks", 2)]);
     }
 

@@ -58,6 +58,24 @@ impl ChoiceKernel {
         self
     }
 
+    /// With the standard deviations of all differences but the bump that many times as large.
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> Self {
+        let square = factor * factor;
+        Self {
+            constant: self.constant,
+            main: self.main.iter().map(|variance| square * variance).collect(),
+            pairs: self.pairs.iter().map(|&(d, e, variance)| (d, e, square * variance)).collect(),
+            own: square * self.own,
+            bump: self.bump.clone(),
+        }
+    }
+
+    /// Without what [`scaled`](Self::scaled) leaves as it is.
+    pub(super) fn without_fixed(&self) -> Self {
+        Self { constant: 0.0, bump: None, ..self.clone() }
+    }
+
     /// The prior covariance of the values at `x` and `y`, of one choice a dimension.
     pub fn covariance(&self, x: &[usize], y: &[usize]) -> f64 {
         let same = |d: usize| x.get(d) == y.get(d);
@@ -86,6 +104,23 @@ impl ChoiceKernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scaling_leaves_the_level_and_the_bump() {
+        let kernel = ChoiceKernel::additive(1.0, vec![0.5])
+            .with_pair(0, 0, 0.25)
+            .with_own(2.0)
+            .with_bump(vec![0], 4.0);
+        let scaled = kernel.scaled(2.0);
+        assert_eq!(scaled.covariance(&[0], &[0]), 1.0 + 4.0 * 2.75 + 4.0);
+        assert_eq!(scaled.covariance(&[1], &[1]), 1.0 + 4.0 * 2.75);
+        let apart = |x: &[usize], y: &[usize]| {
+            kernel.scaled(0.0).covariance(x, y) + 4.0 * kernel.without_fixed().covariance(x, y)
+        };
+        for (x, y) in [([0], [0]), ([0], [1]), ([2], [2])] {
+            assert_eq!(scaled.covariance(&x, &y), apart(&x, &y), "{x:?} {y:?}");
+        }
+    }
 
     #[test]
     fn parts_add_up() {

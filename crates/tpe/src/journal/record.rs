@@ -282,18 +282,22 @@ fn state(outcome: Outcome) -> (u8, Option<f64>) {
 /// The variance and the count of an observation, where they say anything.
 fn attribute(outcome: Outcome) -> Option<Value> {
     match outcome {
-        Outcome::Complete(observation) if observation != Observation::new(observation.value) => {
-            serde_json::to_value(observation).ok()
+        Outcome::Complete(observation) => {
+            // The violation has a place of its own.
+            let observation = Observation { violation: 0.0, ..observation };
+            (observation != Observation::new(observation.value))
+                .then(|| serde_json::to_value(observation).ok())?
         }
         _ => None,
     }
 }
 
-/// The violation, as the value of a constraint.
+/// The violation, as the only one in the list of constraints: Optuna reads it beside constraints with names of their
+/// own, the dashboard reads nothing else.
 fn constraints(outcome: Outcome) -> Option<Value> {
     match outcome {
         Outcome::Complete(Observation { violation, .. }) if violation > 0.0 => {
-            Some(json!({ format!("{CONSTRAINTS}:violation"): violation }))
+            Some(json!({ CONSTRAINTS: [violation] }))
         }
         _ => None,
     }

@@ -1,7 +1,8 @@
 //! A sampler that chooses among others, by the space and by what was told, and says why.
 //!
 //! It holds no method of its own. Few trials in few dimensions are worth a Gaussian process, which also knows
-//! noise; many trials or dimensions are TPE's, whose cost per trial stays small, and so are constraints.
+//! noise; many trials or dimensions are TPE's, whose cost per trial stays small, and so are constraints. A process that
+//! is mistaken about a function stays so, for it looks where it believes: every third trial is TPE's all the same.
 
 use std::fmt;
 
@@ -14,6 +15,8 @@ use crate::trial::{FinishedTrial, Problem};
 const MOST_PARAMETERS: usize = 24;
 /// With more trials than this a process costs more than most objectives.
 const MOST_TRIALS: usize = 300;
+/// One of so many trials is TPE's where the others are the process's.
+const HEDGE: u64 = 3;
 
 /// What an [`AutoSampler`] picked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub enum Pick {
 pub enum Reason {
     /// Few trials in few dimensions: a model of all of them is affordable, and every trial should count.
     FewTrials,
+    /// One of three trials does not rely on the process.
+    Hedge,
     /// So many parameters have more than one value.
     ManyParameters(usize),
     /// So many trials have a value.
@@ -55,6 +60,7 @@ impl fmt::Display for Reason {
                 f,
                 "at most {MOST_PARAMETERS} parameters and {MOST_TRIALS} trials: a model of all of them is affordable"
             ),
+            Self::Hedge => write!(f, "one of {HEDGE} trials does not rely on the Gaussian process"),
             Self::ManyParameters(n) => write!(f, "{n} parameters, more than {MOST_PARAMETERS}"),
             Self::ManyTrials(n) => write!(f, "{n} trials, more than {MOST_TRIALS}"),
             Self::Constraints => {
@@ -75,9 +81,9 @@ impl fmt::Display for Reason {
 ///     let trial = study.ask()?;
 ///     study.tell(trial.number, trial.values.float("x").unwrap_or(1.0).powi(2))?;
 /// }
-/// let (pick, reason) = study.sampler().pick(&study.problem().space);
+/// let (pick, reason) = study.sampler().pick(&study.problem().space, 25);
 /// assert_eq!(pick, Pick::GaussianProcess);
-/// println!("{pick}, for {reason}");
+/// println!("{pick}: {reason}");
 /// assert!(study.best().and_then(|best| best.value()) < Some(1e-4));
 /// # Ok::<(), teleprompt_tpe::Error>(())
 /// ```
@@ -88,7 +94,7 @@ impl fmt::Display for Reason {
 ///
 /// # Determinism
 ///
-/// The pick is a function of the space and the set of finished trials.
+/// The pick is a function of the space, the trial's number and the set of finished trials.
 #[derive(Debug, Clone, Default)]
 pub struct AutoSampler {
     process: GpSampler,
@@ -104,8 +110,8 @@ impl AutoSampler {
         Self::default()
     }
 
-    /// What the next trial comes from, and why.
-    pub fn pick(&self, space: &SearchSpace) -> (Pick, Reason) {
+    /// What trial `number` would come from if it were asked for now, and why.
+    pub fn pick(&self, space: &SearchSpace, number: u64) -> (Pick, Reason) {
         let free = space.parameters().iter().filter(|p| p.distribution.only_value().is_none()).count();
         if self.infeasible {
             (Pick::Tpe, Reason::Constraints)
@@ -113,6 +119,8 @@ impl AutoSampler {
             (Pick::Tpe, Reason::ManyParameters(free))
         } else if self.valued > MOST_TRIALS {
             (Pick::Tpe, Reason::ManyTrials(self.valued))
+        } else if number % HEDGE == HEDGE - 1 {
+            (Pick::Tpe, Reason::Hedge)
         } else {
             (Pick::GaussianProcess, Reason::FewTrials)
         }
@@ -130,7 +138,7 @@ impl Sampler for AutoSampler {
     }
 
     fn suggest(&mut self, cx: &AskContext<'_>) -> Result<Values, Error> {
-        match self.pick(&cx.problem.space).0 {
+        match self.pick(&cx.problem.space, cx.number).0 {
             Pick::GaussianProcess => self.process.suggest(cx),
             Pick::Tpe => self.tpe.suggest(cx),
         }
@@ -151,8 +159,9 @@ mod tests {
             (0..n).fold(SearchSpace::builder(), add).build().unwrap()
         };
         // The first parameter has one value only.
-        assert_eq!(AutoSampler::new().pick(&space(25)).0, Pick::GaussianProcess);
-        assert_eq!(AutoSampler::new().pick(&space(26)), (Pick::Tpe, Reason::ManyParameters(25)));
+        assert_eq!(AutoSampler::new().pick(&space(25), 0).0, Pick::GaussianProcess);
+        assert_eq!(AutoSampler::new().pick(&space(25), 5), (Pick::Tpe, Reason::Hedge));
+        assert_eq!(AutoSampler::new().pick(&space(26), 0), (Pick::Tpe, Reason::ManyParameters(25)));
 
         let mut told = Study::new(space(3), RandomSampler, Direction::Minimize, 0);
         let mut auto = AutoSampler::new();
@@ -165,10 +174,10 @@ mod tests {
             see(1.0.into(), &mut auto);
         }
         see(crate::Outcome::Failed, &mut auto);
-        assert_eq!(auto.pick(&space(3)).1, Reason::FewTrials);
+        assert_eq!(auto.pick(&space(3), 0).1, Reason::FewTrials);
         see(1.0.into(), &mut auto);
-        assert_eq!(auto.pick(&space(3)), (Pick::Tpe, Reason::ManyTrials(MOST_TRIALS + 1)));
+        assert_eq!(auto.pick(&space(3), 0), (Pick::Tpe, Reason::ManyTrials(MOST_TRIALS + 1)));
         see(Observation::new(0.0).with_violation(1.0).into(), &mut auto);
-        assert_eq!(auto.pick(&space(3)).1, Reason::Constraints);
+        assert_eq!(auto.pick(&space(3), 0).1, Reason::Constraints);
     }
 }

@@ -19,7 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{Rng, RngExt};
 
-use self::model::{Coordinate, Hyper, Posterior, Seen};
+use self::model::{Column, Hyper, Posterior, Seen};
+use self::warp::Warp;
 use super::{AskContext, Sampler, quasi_random};
 use crate::axis::Dimension;
 use crate::distribution::ParamValue;
@@ -48,8 +49,9 @@ const CLIMB: usize = 120;
 ///
 /// # Cost
 ///
-/// Per ask O(n³) for the fit and about 1,000 times O(n²) for the search, where n is the number of trials, at
-/// most 200 of them: the best and the newest. Some milliseconds with 100 trials. Little per tell.
+/// Per ask about 1,000 times O(n²) for the search, where n is the number of trials, at most 200 of them: the best and
+/// the newest. Some milliseconds with 100 trials. Each fit takes O(m³) with m at most 60; it begins from scratch when
+/// there are a fifth more trials than the last time. Little per tell.
 ///
 /// # Limits
 ///
@@ -76,6 +78,19 @@ struct State {
     /// Every finished trial's values, where they can be counted.
     tried: BTreeSet<Vec<u64>>,
     dimensions: Vec<(usize, Dimension)>,
+    /// What a point of the process holds.
+    columns: Vec<Column>,
+    fit: Option<Fit>,
+}
+
+/// What was fitted to the first trials with a value.
+#[derive(Debug, Clone)]
+struct Fit {
+    /// How many trials it was fitted to, and the number of the last of them.
+    rows: usize,
+    last: u64,
+    warp: Warp,
+    hyper: Hyper,
 }
 
 impl GpSampler {
@@ -99,6 +114,8 @@ impl Sampler for GpSampler {
         }
         match (trial.rank(problem.direction), trial.outcome) {
             (Some(rank), Outcome::Complete(observation)) if rank.is_feasible() => {
+                // A late trial is among those that were fitted.
+                state.fit = state.fit.take().filter(|fit| trial.number > fit.last);
                 let loss = problem.direction.loss(observation.value);
                 let observation = Observation { value: loss, ..observation };
                 state.told.insert(rank, (trial.values.clone(), observation));
@@ -111,7 +128,7 @@ impl Sampler for GpSampler {
 
     fn suggest(&mut self, cx: &AskContext<'_>) -> Result<Values, Error> {
         let startup = Self::startup(&cx.problem.space);
-        match &self.state {
+        match &mut self.state {
             Some(state) if state.told.len() >= startup => state.suggest(cx),
             Some(state) => quasi_random::fresh(cx, |values| state.is_taken(values, cx)),
             None => quasi_random::fresh(cx, |_| false),
@@ -125,13 +142,23 @@ impl State {
             let distribution = &parameter.distribution;
             distribution.only_value().is_none().then(|| (index, Dimension::new(distribution)))
         });
+        let dimensions: Vec<(usize, Dimension)> = free.collect();
+        let mut columns = Vec::new();
+        for (parameter, (index, dimension)) in dimensions.iter().enumerate() {
+            let label = matches!(dimension, Dimension::Categorical(_));
+            columns.push(Column { parameter, label });
+            if !label && space.parameters()[*index].condition.is_some() {
+                columns.push(Column { parameter, label: true });
+            }
+        }
         let (told, failed, tried) = Default::default();
         let countable = space.cardinality().is_some();
-        Self { space: space.clone(), told, failed, countable, tried, dimensions: free.collect() }
+        Self { space: space.clone(), told, failed, countable, tried, dimensions, columns, fit: None }
     }
 
-    fn suggest(&self, cx: &AskContext<'_>) -> Result<Values, Error> {
+    fn suggest(&mut self, cx: &AskContext<'_>) -> Result<Values, Error> {
         let mut rng = cx.rng("gp");
+        self.refit();
         let Some((posterior, least)) = self.posterior(cx) else {
             return quasi_random::fresh(cx, |values| self.is_taken(values, cx));
         };
@@ -196,8 +223,40 @@ impl State {
             && (self.tried.contains(&values.key()) || cx.pending.iter().any(|trial| trial.values == *values))
     }
 
+    /// Fits the process from scratch once the trials with a value are a fifth more than at the last fit: to the first of
+    /// them by number, so that the fit is a function of their set. In between it is refined only.
+    fn refit(&mut self) {
+        let rows = rows_fitted(self.told.len());
+        if self.fit.as_ref().is_some_and(|fit| fit.rows == rows) {
+            return;
+        }
+        let mut numbers: Vec<u64> = self.told.keys().map(|rank| rank.number).collect();
+        numbers.sort_unstable();
+        let Some(&last) = rows.checked_sub(1).and_then(|place| numbers.get(place)) else { return };
+        let first: Vec<&(Values, Observation)> =
+            self.told.iter().filter(|(rank, _)| rank.number <= last).map(|(_, told)| told).collect();
+        // On the scale of all.
+        let part = part(rows);
+        let observations: Vec<Observation> = first.iter().map(|(_, observation)| *observation).collect();
+        let mut top: Option<(f64, Fit)> = None;
+        for warp in Warp::all(&observations) {
+            let Some(warped) = warp.apply(&observations) else { continue };
+            let seen = part
+                .iter()
+                .map(|&index| self.seen(&first[index].0, &observations[index], warped.observations[index]));
+            let (hyper, value) = Hyper::fit(&self.columns, &seen.collect::<Vec<_>>());
+            let stretch: f64 = part.iter().map(|&index| warped.log_slopes[index]).sum();
+            let evidence = value + stretch;
+            if evidence.is_finite() && top.as_ref().is_none_or(|(best, _)| evidence > *best) {
+                top = Some((evidence, Fit { rows, last, warp, hyper }));
+            }
+        }
+        self.fit = top.map(|(_, fit)| fit);
+    }
+
     /// The process on its own scale, and the least mean at a trial, which is to be improved.
     fn posterior(&self, cx: &AskContext<'_>) -> Option<(Posterior, f64)> {
+        let Fit { warp, hyper, .. } = self.fit.as_ref()?;
         // The best half, and of the others the newest.
         let mut others: Vec<Rank> = self.told.keys().copied().skip(MOST / 2).collect();
         others.sort_unstable_by_key(|rank| std::cmp::Reverse(rank.number));
@@ -206,57 +265,47 @@ impl State {
         let chosen: Vec<&(Values, Observation)> = (self.told.values().take(MOST / 2))
             .chain(others.iter().filter_map(|rank| self.told.get(rank)))
             .collect();
-        let points: Vec<_> = chosen.iter().map(|(values, _)| self.point(values)).collect();
         let observations: Vec<Observation> = chosen.iter().map(|(_, observation)| *observation).collect();
-        // To be fitted: the best third, and others evenly.
-        let n = chosen.len();
-        let part: Vec<usize> = if n <= MOST_FITTED {
-            (0..n).collect()
-        } else {
-            let best = MOST_FITTED / 3;
-            let rest = MOST_FITTED - best;
-            (0..best).chain((0..rest).map(|k| best + k * (n - best) / rest)).collect()
-        };
-        let mut fitted: Option<(f64, Hyper, Vec<Seen>)> = None;
-        for warp in warp::Warp::all(&observations) {
-            let Some(warped) = warp.apply(&observations) else { continue };
-            let seen: Vec<Seen> = (points.iter().zip(&warped.observations).zip(&observations))
-                .map(|((point, &(value, variance)), observation)| Seen {
-                    point: point.clone(),
-                    value,
-                    variance,
-                    count: observation.count as f64,
-                })
-                .collect();
-            let some: Vec<Seen> = part.iter().map(|&index| seen[index].clone()).collect();
-            let (hyper, value) = Hyper::fit(&some);
-            let stretch: f64 = part.iter().map(|&index| warped.log_slopes[index]).sum();
-            let evidence = value + stretch;
-            if evidence.is_finite() && fitted.as_ref().is_none_or(|(best, ..)| evidence > *best) {
-                fitted = Some((evidence, hyper, seen));
-            }
-        }
-        let (_, hyper, seen) = fitted?;
+        let warped = warp.apply(&observations).or_else(|| Warp::Identity.apply(&observations))?;
+        let seen: Vec<Seen> = (chosen.iter().zip(&warped.observations))
+            .map(|((values, observation), warped)| self.seen(values, observation, *warped))
+            .collect();
+        let some: Vec<Seen> = part(seen.len()).into_iter().map(|index| seen[index].clone()).collect();
+        let hyper = hyper.refined(&self.columns, &some);
         let pending = cx.pending.iter().map(|trial| &trial.values);
         let newest_failed = self.failed.values().rev().take(MOST / 4);
         let believed: Vec<_> =
             pending.chain(newest_failed).take(MOST).map(|values| self.point(values)).collect();
-        let posterior = Posterior::new(&hyper, &seen, &believed)?;
+        let posterior = Posterior::new(&self.columns, &hyper, &seen, &believed)?;
         let mut buffer = Vec::new();
         // Of noisy values the least is luck: what the process believes of it counts.
-        let least = (seen.iter().take(MOST / 4).chain(seen.iter().skip(n)))
+        let least = (seen.iter().take(MOST / 4))
             .map(|seen| posterior.at(&seen.point, &mut buffer).0)
             .fold(f64::INFINITY, f64::min);
         Some((posterior, least))
     }
 
-    fn point(&self, values: &Values) -> Vec<Coordinate> {
-        let coordinate = |(index, dimension): &(usize, Dimension)| match values.slots()[*index] {
-            None => Coordinate::Inactive,
-            Some(ParamValue::Choice(position)) => Coordinate::Choice(position),
-            Some(value) => Coordinate::Number(dimension.cell(value).center),
-        };
-        self.dimensions.iter().map(coordinate).collect()
+    fn seen(&self, values: &Values, observation: &Observation, (value, variance): (f64, f64)) -> Seen {
+        Seen { point: self.point(values), value, variance, count: observation.count as f64 }
+    }
+
+    fn point(&self, values: &Values) -> Vec<f64> {
+        let mut point = Vec::with_capacity(self.columns.len());
+        let mut columns = self.columns.iter().peekable();
+        for (parameter, (index, dimension)) in self.dimensions.iter().enumerate() {
+            let value = values.slots()[*index];
+            while let Some(column) = columns.next_if(|column| column.parameter == parameter) {
+                point.push(match (value, column.label) {
+                    (Some(ParamValue::Choice(position)), _) => position as f64,
+                    (Some(value), false) => dimension.cell(value).center,
+                    (Some(_), true) => 0.0,
+                    // In the middle of the numbers, under a label of its own.
+                    (None, false) => 0.5,
+                    (None, true) => -1.0,
+                });
+            }
+        }
+        point
     }
 
     /// A random point of the space.
@@ -303,6 +352,25 @@ impl State {
         }
         self.space.from_slots(slots)
     }
+}
+
+/// Of `n` trials, the best first, the places of those that a fit looks at: the best third, and others evenly.
+fn part(n: usize) -> Vec<usize> {
+    if n <= MOST_FITTED {
+        return (0..n).collect();
+    }
+    let best = MOST_FITTED / 3;
+    let rest = MOST_FITTED - best;
+    (0..best).chain((0..rest).map(|k| best + k * (n - best) / rest)).collect()
+}
+
+/// Of `n` trials, how many the process is fitted to from scratch: it goes up in steps of about a fifth.
+fn rows_fitted(n: usize) -> usize {
+    let mut rows = 1;
+    while rows + 1 + rows / 5 <= n {
+        rows += 1 + rows / 5;
+    }
+    rows.min(n)
 }
 
 /// The log of the expected improvement of a normal variable in units of its deviation, where `z` is how far

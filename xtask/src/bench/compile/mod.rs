@@ -19,7 +19,7 @@ use teleprompt_core::{
     Ctx, Error as RunError, Example, Fields, Module, Predictor, SignatureSpec, Visit, Visitor, metric,
 };
 use teleprompt_lm::CompatibleLm;
-use teleprompt_miprov2::{Auto, Dataset, MiproV2, Optimized};
+use teleprompt_miprov2::{Auto, Dataset, MiproV2, Optimized, ReferenceSearch, Strategy};
 
 use self::server::Server;
 use super::family::{Better, Case, Contender, Family, Figure};
@@ -130,8 +130,10 @@ impl Run {
 
 async fn run(url: &str, in_flight: usize, seed: u64) -> Result<(Optimized, f64), Error> {
     let lm = CompatibleLm::builder(url).model("stub").build().map_err(|error| failed("teleprompt", error))?;
-    let optimizer =
-        MiproV2::builder().task_lm(Arc::new(lm)).auto(Auto::Light).concurrency(in_flight).seed(seed).build();
+    // As the peer searches: the same strategy.
+    let reference = Strategy::Reference(ReferenceSearch::default());
+    let builder = MiproV2::builder().task_lm(Arc::new(lm)).auto(Auto::Light).strategy(reference);
+    let optimizer = builder.concurrency(in_flight).seed(seed).build();
     let optimizer = optimizer.map_err(|error| failed("teleprompt", error))?;
     let data = Dataset::new(examples(0..200)).val(examples(1000..1100));
     let program = TwoStages::new()?;

@@ -57,6 +57,10 @@ impl Peer {
     }
 
     /// The same program, started anew; a peer that never started stays as it is.
+    #[cfg_attr(
+        not(feature = "models"),
+        expect(dead_code, reason = "only the family task starts peers again")
+    )]
     pub(crate) fn again(&self) -> Self {
         match self.words.split_first() {
             Some((program, arguments)) => Self::program(&self.name, Command::new(program).args(arguments)),
@@ -65,6 +69,10 @@ impl Peer {
     }
 
     /// The number of the process, while it runs.
+    #[cfg_attr(
+        not(feature = "models"),
+        expect(dead_code, reason = "only the family task measures processes")
+    )]
     pub(crate) fn process_id(&self) -> Option<u32> {
         match &self.state {
             State::Running { process, .. } => Some(process.child.id()),

@@ -32,7 +32,7 @@ impl Plot {
     /// The plot as the text of an SVG file.
     pub(crate) fn svg(&self) -> String {
         let points = || self.series.iter().flat_map(|series| &series.points);
-        let x = Ruler::over(points().map(|point| point.x), self.x.scale);
+        let x = Ruler::tight(points().map(|point| point.x), self.x.scale);
         let y = Ruler::over(points().flat_map(|point| [point.low, point.middle, point.high]), self.y.scale);
         let right = |value: f64| LEFT + (RIGHT - LEFT) * x.share(value);
         let up = |value: f64| BOTTOM - (BOTTOM - TOP) * y.share(value);

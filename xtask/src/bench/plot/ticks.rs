@@ -11,7 +11,7 @@ pub(crate) enum Scale {
 }
 
 /// Lines drawn at about so many values.
-const WANTED: f64 = 5.0;
+const WANTED: f64 = 6.0;
 
 /// An axis with its ends: maps values to shares of its length.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,14 +24,30 @@ pub(super) struct Ruler {
 }
 
 impl Ruler {
+    /// A ruler that ends where the values do, at no round number.
+    pub(super) fn tight(values: impl Iterator<Item = f64> + Clone, scale: Scale) -> Self {
+        let mut ruler = Self::over(values.clone(), scale);
+        let placed = || values.clone().filter(|value| value.is_finite()).map(|value| place(scale, value));
+        let (least, most) = (placed().reduce(f64::min), placed().reduce(f64::max));
+        if let (Some(least), Some(most)) = (least, most)
+            && least < most
+        {
+            ruler.low = ruler.low.max(least.min(place(scale, 0.0)));
+            ruler.high = most;
+            ruler.ticks.retain(|&tick| (ruler.low..=ruler.high).contains(&place(scale, tick)));
+        }
+        ruler
+    }
+
     /// A ruler that has room for all values; 0 to 1 where there are none.
     pub(super) fn over(values: impl Iterator<Item = f64>, scale: Scale) -> Self {
         let placed: Vec<f64> =
             values.filter(|value| value.is_finite()).map(|value| place(scale, value)).collect();
         let least = placed.iter().copied().reduce(f64::min).unwrap_or(0.0);
         let most = placed.iter().copied().reduce(f64::max).unwrap_or(1.0);
-        // A flat line has an axis too.
-        let most = if most - least < 1e-12 { least + 1.0 } else { most };
+        // A flat line runs through the middle.
+        let room = if most - least < 1e-12 { (0.1 * most.abs()).max(0.01) } else { 0.0 };
+        let (least, most) = (least - room, most + room);
         match scale {
             Scale::Linear => {
                 let step = step((most - least) / WANTED);
@@ -66,7 +82,7 @@ impl Ruler {
         match self.scale {
             Scale::Linear => {
                 let step = self.ticks.get(1).zip(self.ticks.first()).map_or(1.0, |(b, a)| b - a);
-                let decimals = (-step.log10()).ceil().max(0.0) as usize;
+                let decimals = (-step.log10() - 1e-6).ceil().max(0.0) as usize;
                 // No `-0`.
                 let tick = if tick.abs() < step / 2.0 { 0.0 } else { tick };
                 grouped(&format!("{tick:.decimals$}"))
@@ -120,12 +136,24 @@ mod tests {
         assert_eq!(labels(&[0.31, 0.78], Scale::Linear), "0.3 0.4 0.5 0.6 0.7 0.8");
         assert_eq!(labels(&[-0.1, 0.4], Scale::Linear), "-0.1 0.0 0.1 0.2 0.3 0.4");
         assert_eq!(labels(&[0.0, 12_400.0], Scale::Linear), "0 5,000 10,000 15,000");
-        assert_eq!(labels(&[2.0, 2.0], Scale::Linear), "2.0 2.2 2.4 2.6 2.8 3.0");
+        assert_eq!(labels(&[2.0, 2.0], Scale::Linear), "1.8 1.9 2.0 2.1 2.2");
+        assert_eq!(labels(&[0.208, 0.244], Scale::Linear), "0.20 0.21 0.22 0.23 0.24 0.25");
         assert_eq!(labels(&[], Scale::Linear), "0.0 0.2 0.4 0.6 0.8 1.0");
         assert_eq!(labels(&[0.02, 1.0], Scale::Log { floor: 1e-9 }), "0.02 0.05 0.1 0.2 0.5 1");
         assert_eq!(labels(&[0.03, 30.0], Scale::Log { floor: 1e-9 }), "0.01 0.1 1 10 100");
         assert_eq!(labels(&[0.0, 1.0], Scale::Log { floor: 1e-4 }), "1e-4 0.001 0.01 0.1 1");
         assert_eq!(labels(&[f64::NAN, 1.0, 3.0], Scale::Linear), "1.0 1.5 2.0 2.5 3.0");
+    }
+
+    #[test]
+    fn a_tight_ruler_ends_with_the_values() {
+        let ruler = Ruler::tight([0.0, 820.0].into_iter(), Scale::Linear);
+        assert_eq!((ruler.share(0.0), ruler.share(820.0)), (0.0, 1.0));
+        assert_eq!(ruler.ticks, [0.0, 200.0, 400.0, 600.0, 800.0]);
+        assert_eq!(
+            Ruler::tight([2.0].into_iter(), Scale::Linear),
+            Ruler::over([2.0].into_iter(), Scale::Linear)
+        );
     }
 
     #[test]

@@ -74,9 +74,7 @@ fn run(workspace: &Workspace, wanted: &Options, keep: &mut Keep<'_>) -> Result<M
         let scale = if wanted.quick { Scale::quick() } else { Scale::full() };
         let scale = Scale { seeds: wanted.seeds.unwrap_or(scale.seeds), ..scale };
         let variants = if wanted.quick { Variant::quick() } else { Variant::all() };
-        let is_wanted = |variant: &Variant| {
-            wanted.cases.is_empty() || wanted.cases.iter().any(|text| variant.name().contains(text))
-        };
+        let is_wanted = |variant: &Variant| wanted.wants(&variant.name());
         let variants: Vec<Variant> = variants.into_iter().filter(is_wanted).collect();
         let folders = [workspace.path(SAMPLE)].into_iter().chain(wanted.data.clone());
         let log = folder.join("proposals.jsonl");

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::workspace::Workspace;
 
 /// Seeds of a plot.
-const SEEDS: u32 = 100;
+const SEEDS: u32 = 50;
 const QUICK_SEEDS: u32 = 3;
 /// Simulated spaces that are drawn: mode and predictors.
 const DRAWN: [(&str, usize); 3] = [("light", 1), ("light", 2), ("medium", 2)];

@@ -19,12 +19,24 @@ pub(crate) struct Timing {
     pub(crate) worst: f64,
 }
 
-/// Runs one whole search on made-up answers and times each of its decisions.
+/// Runs two whole searches on made-up answers and times each of their decisions: one where choices differ, and one where they hardly
+/// do, which ends with decisions that only compare leader and default, at every scale.
 pub(crate) fn measure() -> Result<Timing, Error> {
+    let mut times = search(0.15)?;
+    times.extend(search(0.03)?);
+    Ok(Timing {
+        decisions: times.len(),
+        mean: times.iter().sum::<f64>() / times.len() as f64,
+        worst: times.iter().copied().fold(0.0, f64::max),
+    })
+}
+
+/// The times of a search's decisions, where a choice is worth up to half of `spread` more or less than the mean.
+fn search(spread: f64) -> Result<Vec<f64>, Error> {
     let failed = |problem: String| Error::Measurement { subject: "search".into(), problem };
     let mut random = SplitMix64::new(11);
     let effects: Vec<Vec<f64>> =
-        (0..6).map(|_| (0..18).map(|_| 0.15 * (random.unit() - 0.5)).collect()).collect();
+        (0..6).map(|_| (0..18).map(|_| spread * (random.unit() - 0.5)).collect()).collect();
     let space = Space {
         predictors: vec![(18, 18); 3],
         default: vec![0; 6],
@@ -49,11 +61,7 @@ pub(crate) fn measure() -> Result<Timing, Error> {
         let scores: Vec<Option<f64>> = plan.iter().map(|run| score(&run.choices)).collect();
         planner.tell(&scores).map_err(|error| failed(error.to_string()))?;
     }
-    Ok(Timing {
-        decisions: times.len(),
-        mean: times.iter().sum::<f64>() / times.len() as f64,
-        worst: times.iter().copied().fold(0.0, f64::max),
-    })
+    Ok(times)
 }
 
 /// Seconds of CPU time of this thread where the system tells (Linux), else of a clock.

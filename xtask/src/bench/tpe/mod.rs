@@ -5,6 +5,7 @@
 mod curves;
 mod problems;
 mod regret;
+mod show;
 mod space;
 mod speed;
 
@@ -46,6 +47,10 @@ impl Family for Tpe {
         }
         cases.extend(regret::cases(problems));
         Ok(cases)
+    }
+
+    fn tables(&self, comparisons: &[Comparison]) -> Option<String> {
+        Some(show::tables(comparisons))
     }
 
     fn summary(&self, comparisons: &[Comparison]) -> Vec<Comparison> {

@@ -23,7 +23,9 @@ use crate::error::Error;
 /// Regrets below this are equal.
 const REGRET_FLOOR: f64 = 1e-9;
 /// How figures of this kind begin.
-const FIGURE: &str = "regret of";
+pub(super) const FIGURE: &str = "regret of";
+/// And how those that sum up others go on.
+pub(super) const SUMMARY: &str = ", geometric mean, worst and best of";
 
 /// A sampler of ours that is compared with all peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,10 +89,7 @@ pub(super) fn summary(comparisons: &[Comparison]) -> Vec<Comparison> {
         let ratios = || group.iter().filter_map(|comparison| comparison.ratio);
         let mean = (ratios().map(f64::ln).sum::<f64>() / group.len() as f64).exp();
         Comparison {
-            name: format!(
-                "{FIGURE} {entrant}, geometric mean, worst and best of {} {half} problems",
-                group.len()
-            ),
+            name: format!("{FIGURE} {entrant}{SUMMARY} {} {half} problems", group.len()),
             unit: "of chance".to_owned(),
             better: Better::Lower,
             ours: None,

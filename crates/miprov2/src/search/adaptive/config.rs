@@ -67,7 +67,7 @@ impl Default for Ingredients {
             own_sd: 0.03,
             bump_sd: 0.15,
             row_sd: 0.35,
-            noise_sd: 0.38,
+            noise_sd: 0.33,
             horizon: vec![5, 15, 40, 100],
             start_default: 100,
             start_rows: 4,
@@ -85,7 +85,7 @@ impl AdaptiveConfig {
             budget,
             chunks: 8,
             chunk_rows: (budget / 600).clamp(5, 25),
-            guard: 0.7,
+            guard: 0.6,
             worthwhile: 1e-4,
             ingredients: Ingredients::default(),
         }

@@ -7,8 +7,8 @@ const REACH: f64 = 3.5;
 
 /// What a decision knows besides the belief: for each point of the pool, the rows that it would be run on next.
 pub(super) struct Ahead<'a> {
-    /// The common order of rows.
-    pub(super) order: &'a [usize],
+    /// How much the first `n` rows of the common order say about a combination, by `n` from 0 to all.
+    pub(super) information: &'a [f64],
     /// How far each point of the pool has come in it.
     pub(super) progress: &'a [usize],
     /// Numbers of rows to weigh.
@@ -17,17 +17,28 @@ pub(super) struct Ahead<'a> {
     pub(super) left: usize,
 }
 
+impl Ahead<'_> {
+    /// How much the first `n` rows of an order say, by `n`.
+    pub(super) fn information(fit: &Fit<'_>, order: &[usize]) -> Vec<f64> {
+        let mut sums = vec![0.0; order.len() + 1];
+        for (n, &row) in order.iter().enumerate() {
+            sums[n + 1] = sums[n] + fit.information(row);
+        }
+        sums
+    }
+
+    /// How much the rows from one place of the order to another say.
+    pub(super) fn between(&self, from: usize, to: usize) -> f64 {
+        self.information[to] - self.information[from]
+    }
+}
+
 /// The point with the highest knowledge gradient for a run, over all numbers of rows to come; `None` when no look is worth
 /// `worthwhile`, or no row is left.
 ///
 /// The whole horizon counts, and not only the next chunk: between two good candidates a single chunk seldom changes the
 /// mind, so that its gain is next to nothing though twenty chunks would pay.
-pub(super) fn next(
-    fit: &Fit<'_>,
-    posterior: &Posterior,
-    ahead: &Ahead<'_>,
-    worthwhile: f64,
-) -> Option<usize> {
+pub(super) fn next(posterior: &Posterior, ahead: &Ahead<'_>, worthwhile: f64) -> Option<usize> {
     let best = posterior.best()?;
     let top = posterior.mean()[best];
     let in_reach =
@@ -36,13 +47,12 @@ pub(super) fn next(
     let mut found: Option<(f64, usize)> = None;
     let mut most = 0.0_f64;
     for &point in &rivals {
-        let rows = &ahead.order[ahead.progress[point]..];
-        let rows = &rows[..rows.len().min(ahead.left)];
-        let mut runs: Vec<usize> = ahead.horizon.iter().map(|&m| m.min(rows.len())).collect();
+        let come = ahead.progress[point];
+        let most_rows = (ahead.information.len() - 1 - come).min(ahead.left);
+        let mut runs: Vec<usize> = ahead.horizon.iter().map(|&m| m.min(most_rows)).collect();
         runs.dedup();
         runs.retain(|&m| m > 0);
-        let information: Vec<f64> =
-            runs.iter().map(|&m| rows[..m].iter().map(|&row| fit.information(row)).sum()).collect();
+        let information: Vec<f64> = runs.iter().map(|&m| ahead.between(come, come + m)).collect();
         let gains = posterior.knowledge_gradient(point, &rivals, &information);
         for (&gain, &m) in gains.iter().zip(&runs) {
             most = most.max(gain);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use teleprompt_tpe::bayes::{BayesLinear, ChoiceKernel, Evidence, mean_by_evidence};
+use teleprompt_tpe::bayes::{BayesLinear, ChoiceKernel, Evidence, Fit, mean_by_evidence};
 
 use super::config::Ingredients;
 use super::space::{Dimension, Space};
@@ -20,17 +20,15 @@ const ASSUMED: f64 = 10.0;
 pub(super) struct Models {
     /// The one that plans and chooses.
     pub(super) main: BayesLinear,
-    /// The same at each of the scales.
-    scaled: Vec<BayesLinear>,
+    /// Factors of the standard deviations between combinations, each as likely as the others.
+    scales: Vec<f64>,
     /// Whether a comparison has the noise of its own pairs.
     paired: bool,
 }
 
 impl Models {
     pub(super) fn new(space: &Space, parts: &Ingredients) -> Result<Self, teleprompt_tpe::Error> {
-        let scaled =
-            parts.scales.iter().map(|&scale| model(space, parts, scale)).collect::<Result<_, _>>()?;
-        Ok(Self { main: model(space, parts, 1.0)?, scaled, paired: parts.paired_noise })
+        Ok(Self { main: model(space, parts)?, scales: parts.scales.clone(), paired: parts.paired_noise })
     }
 
     /// The probability that point `a` of the evidence is better than point `b`: the mean over the scales, each weighed by how
@@ -38,19 +36,16 @@ impl Models {
     /// and the luckiest of many candidates for a good one.
     pub(super) fn probability_above(&self, evidence: &Evidence, a: usize, b: usize) -> f64 {
         let pair = [evidence.points()[a].clone(), evidence.points()[b].clone()];
-        let assumed = self.main.noise_variance;
-        let noise = if self.paired { noise_of_pairs(evidence, a, b, assumed) } else { assumed };
-        let of = |model: &BayesLinear| {
-            let mut model = model.clone();
-            model.noise_variance = noise;
-            let fit = model.fit(evidence);
-            (fit.log_evidence(), fit.posterior(&pair).probability_above(0, 1))
-        };
-        mean_by_evidence(&self.scaled.iter().map(of).collect::<Vec<_>>())
+        let mut model = self.main.clone();
+        if self.paired {
+            model.noise_variance = noise_of_pairs(evidence, a, b, model.noise_variance);
+        }
+        let fits = model.fit_at_scales(evidence, &self.scales);
+        let of = |fit: &Fit<'_>| (fit.log_evidence(), fit.posterior(&pair).probability_above(0, 1));
+        mean_by_evidence(&fits.iter().map(of).collect::<Vec<_>>())
     }
 }
 
-/// The model, its standard deviations between combinations multiplied by `scale`.
 /// The noise in a comparison of two points: half the variance of their difference on the rows that both have seen, as if
 /// [`ASSUMED`] more such rows had shown the noise assumed. Two combinations that answer nearly all rows alike differ by little
 /// noise, and few rows on which they do not tell much.
@@ -67,16 +62,15 @@ fn noise_of_pairs(evidence: &Evidence, a: usize, b: usize, assumed: f64) -> f64 
     (squares / 2.0 + ASSUMED * assumed) / (n + ASSUMED)
 }
 
-fn model(space: &Space, parts: &Ingredients, scale: f64) -> Result<BayesLinear, teleprompt_tpe::Error> {
+fn model(space: &Space, parts: &Ingredients) -> Result<BayesLinear, teleprompt_tpe::Error> {
     let dimensions = space.dimensions();
-    let variance = |sd: f64| sd * sd * scale * scale;
-    let per_predictor = |sd: f64| variance(sd) / space.predictors.len() as f64;
+    let per_predictor = |sd: f64| sd * sd / space.predictors.len() as f64;
     let main = dimensions.iter().map(|(dimension, _)| match dimension {
         Dimension::Instruction => per_predictor(parts.instruction_sd),
         Dimension::Demos => per_predictor(parts.demos_sd),
     });
     let mut kernel = ChoiceKernel::additive(LEVEL, main.collect())
-        .with_own(variance(parts.own_sd))
+        .with_own(parts.own_sd * parts.own_sd)
         .with_bump(space.default.clone(), parts.bump_sd * parts.bump_sd);
     for (d, (dimension, _)) in dimensions.iter().enumerate() {
         // Its instruction stands right before it.

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 use teleprompt_core::rng;
-use teleprompt_tpe::bayes::Evidence;
+use teleprompt_tpe::bayes::{Evidence, Fit};
 
 use super::config::AdaptiveConfig;
 use super::look::{self, Ahead};
@@ -173,24 +173,31 @@ impl AdaptivePlanner {
     /// The decision if the search ended now, with what has been told.
     pub fn conclude(&self) -> Decision {
         let points = self.evidence.points();
-        let posterior = self.models.main.fit(&self.evidence).posterior(points);
-        let leader = posterior.best().unwrap_or(0);
-        let belief = |point: usize| Belief { mean: posterior.mean()[point], sd: posterior.sd(point) };
+        let fit = self.models.main.fit(&self.evidence);
+        let leader = self.leader(&fit);
+        let posterior = fit.posterior(&[points[0].clone(), points[leader].clone()]);
+        let belief = |of: usize| Belief { mean: posterior.mean()[of], sd: posterior.sd(of) };
         let p_better = self.models.probability_above(&self.evidence, leader, 0);
         let winner = if p_better >= self.config.guard { leader } else { 0 };
         Decision {
             winner: points[winner].clone(),
             leader: points[leader].clone(),
             p_better,
-            leader_score: belief(leader),
+            leader_score: belief(1),
             default_score: belief(0),
             gain: Belief {
-                mean: posterior.mean()[leader] - posterior.mean()[0],
-                sd: posterior.sd_of_difference(leader, 0),
+                mean: posterior.mean()[1] - posterior.mean()[0],
+                sd: posterior.sd_of_difference(1, 0),
             },
             spent: self.spent,
             end: self.end.unwrap_or(SearchEnd::Complete),
         }
+    }
+
+    /// The combination with runs that has the best expected score, the first among equals.
+    fn leader(&self, fit: &Fit<'_>) -> usize {
+        let means: Vec<f64> = self.evidence.points().iter().map(|point| fit.mean_at(point)).collect();
+        (0..means.len()).fold(0, |best, point| if means[point] > means[best] { point } else { best })
     }
 
     /// The first plan: the default, then as many combinations as the largest dimension has options, each option equally
@@ -218,12 +225,13 @@ impl AdaptivePlanner {
         if left == 0 {
             return;
         }
-        for (point, rows) in self.chunks(left) {
+        let (leader, chunks) = self.chunks(left);
+        for (point, rows) in chunks {
             let point = self.point(&point);
             self.ask(point, rows, &mut left);
         }
         if self.asked.is_empty() {
-            self.confirm(left);
+            self.confirm(leader, left);
         }
         // Rows may be left of combinations that nobody expects anything of.
         if self.asked.is_empty() {
@@ -232,10 +240,9 @@ impl AdaptivePlanner {
     }
 
     /// More rows for leader and default, the one that has come less far first, as long as it is not clear which is better.
-    fn confirm(&mut self, mut left: usize) {
-        let Decision { leader, p_better, .. } = self.conclude();
-        let leader = self.point(&leader);
-        if leader == 0 || p_better >= self.config.ingredients.sure {
+    fn confirm(&mut self, leader: usize, mut left: usize) {
+        let sure = self.config.ingredients.sure;
+        if leader == 0 || self.models.probability_above(&self.evidence, leader, 0) >= sure {
             return;
         }
         for _ in 0..self.config.chunks {
@@ -244,26 +251,27 @@ impl AdaptivePlanner {
         }
     }
 
-    /// Combinations and the numbers of their next rows.
-    fn chunks(&self, mut left: usize) -> Vec<(Vec<usize>, usize)> {
+    /// The leader, and combinations with the numbers of their next rows.
+    fn chunks(&self, mut left: usize) -> (usize, Vec<(Vec<usize>, usize)>) {
         let (horizon, evidence) = (&self.config.ingredients.horizon, &self.evidence);
         let fit = self.models.main.fit(evidence);
         let pool = pool::pool(&self.space, evidence.points(), &fit, &mut self.random());
         let mut posterior = fit.posterior(&pool);
         let come = |point: &Vec<usize>| evidence.find(point).map_or(0, |index| self.progress[index]);
         let mut progress: Vec<usize> = pool.iter().map(come).collect();
+        let information = Ahead::information(&fit, &self.order);
         let mut chosen = Vec::with_capacity(self.config.chunks);
         for _ in 0..self.config.chunks {
-            let ahead = Ahead { order: &self.order, progress: &progress, horizon, left };
-            let Some(point) = look::next(&fit, &posterior, &ahead, self.config.worthwhile) else { break };
-            let rows = &self.order[progress[point]..];
-            let rows = &rows[..rows.len().min(self.config.chunk_rows).min(left)];
-            posterior.anticipate(point, rows.iter().map(|&row| fit.information(row)).sum());
-            chosen.push((pool[point].clone(), rows.len()));
-            progress[point] += rows.len();
-            left -= rows.len();
+            let ahead = Ahead { information: &information, progress: &progress, horizon, left };
+            let Some(point) = look::next(&posterior, &ahead, self.config.worthwhile) else { break };
+            let from = progress[point];
+            let rows = (self.order.len() - from).min(self.config.chunk_rows).min(left);
+            posterior.anticipate(point, ahead.between(from, from + rows));
+            chosen.push((pool[point].clone(), rows));
+            progress[point] += rows;
+            left -= rows;
         }
-        chosen
+        (self.leader(&fit), chosen)
     }
 
     /// The random stream of this plan.

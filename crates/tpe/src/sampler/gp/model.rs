@@ -1,43 +1,35 @@
 //! A Gaussian process over mixed points: Matérn 5/2 with a length for each parameter, fitted by its marginal
 //! likelihood.
 //!
-//! The squared distance of two points is the sum over parameters of `d²/ℓ²`: of numbers the difference on the
-//! unit interval, of choices 0 or 1; an inactive parameter lies apart from all its values. Lengths have the
+//! The squared distance of two points is the sum over columns of `d²/ℓ²`: of numbers the difference on the unit
+//! interval, of labels 0 or 1; an inactive parameter lies apart from all its values. Lengths have the
 //! log-normal prior of Hvarfner, Hellsten and Nardi (arXiv:2402.02229), which grows with the dimension and
 //! keeps the process simple while there is little to learn from. Noise is part of the fit, next to what was
 //! told of it.
 
 use super::cholesky::{Cholesky, dot};
 
-/// A coordinate of a point.
+/// What a place in a point holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Coordinate {
-    /// On the unit interval.
-    Number(f64),
-    /// A choice.
-    Choice(usize),
-    Inactive,
+pub(super) struct Column {
+    /// The parameter whose length it is measured by; one parameter may have several columns.
+    pub(super) parameter: usize,
+    /// Whether it holds a label, of which only equality counts, and not a number.
+    pub(super) label: bool,
 }
 
-impl Coordinate {
-    /// The squared distance: Euclidean in an embedding of the three, so that the kernel is positive definite.
-    fn squared(self, other: Self) -> f64 {
-        match (self, other) {
-            (Self::Number(a), Self::Number(b)) => (a - b) * (a - b),
-            (Self::Choice(a), Self::Choice(b)) => f64::from(u8::from(a != b)),
-            (Self::Number(x), Self::Inactive) | (Self::Inactive, Self::Number(x)) => {
-                1.0 + (x - 0.5) * (x - 0.5)
-            }
-            (Self::Inactive, Self::Inactive) => 0.0,
-            _ => 1.0,
-        }
+impl Column {
+    /// The squared distance of two values: Euclidean in an embedding, so that the kernel is positive definite.
+    fn squared(self, a: f64, b: f64) -> f64 {
+        if self.label { f64::from(u8::from(a != b)) } else { (a - b) * (a - b) }
     }
 }
 
 /// A place where something was seen, on the scale of the process.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
-    pub(super) point: Vec<Coordinate>,
+    /// A value per column.
+    pub(super) point: Vec<f64>,
     pub(super) value: f64,
     /// The variance of the noise that was told, 0 where none was.
     pub(super) variance: f64,
@@ -59,25 +51,43 @@ pub(super) struct Hyper {
 const LEAST_NOISE: f64 = 1e-8;
 /// Steps of the fit: gradients change little after so many.
 const STEPS: usize = 40;
+/// Steps of a fit that begins near its end.
+const MORE_STEPS: usize = 8;
 const SQRT_5: f64 = 2.236_067_977_499_79;
 
 impl Hyper {
-    fn start(dimensions: usize) -> Self {
+    fn start(dimensions: usize, noise: f64) -> Self {
         let length = prior_length(dimensions);
-        Self { lengths: vec![length - 1.0; dimensions], signal: 0.0, noise: libm::log(3e-2) }
+        Self { lengths: vec![length - 1.0; dimensions], signal: 0.0, noise: libm::log(noise) }
     }
 
-    /// The most probable values for these observations: gradient ascent with a step of its own for each value
-    /// (Rprop, Riedmiller and Braun 1993), from a fixed start.
-    pub(super) fn fit(seen: &[Seen]) -> (Self, f64) {
-        let dimensions = seen.first().map_or(0, |seen| seen.point.len());
-        let pairs = Pairs::new(seen, dimensions);
-        let mut hyper = Self::start(dimensions);
-        let mut steps = vec![0.3; dimensions + 2];
+    /// The most probable values for these observations, and the log of how probable they are: the better of two
+    /// climbs, for what varies fast may be explained as noise or as signal.
+    pub(super) fn fit(columns: &[Column], seen: &[Seen]) -> (Self, f64) {
+        let dimensions = columns.iter().map(|column| column.parameter + 1).max().unwrap_or(0);
+        let pairs = Pairs::new(columns, seen, dimensions);
+        let [noisy, quiet] =
+            [3e-2, 1e-3].map(|noise| Self::start(dimensions, noise).climb(seen, &pairs, STEPS, 0.3));
+        if quiet.1 > noisy.1 { quiet } else { noisy }
+    }
+
+    /// These values, brought nearer to the most probable ones for observations that are a little more than those that
+    /// they were fitted to.
+    pub(super) fn refined(&self, columns: &[Column], seen: &[Seen]) -> Self {
+        let pairs = Pairs::new(columns, seen, self.lengths.len());
+        self.clone().climb(seen, &pairs, MORE_STEPS, 0.1).0
+    }
+
+    /// Gradient ascent with a step of its own for each value (Rprop, Riedmiller and Braun 1993), at first `first`:
+    /// the best values on the way, and their log posterior.
+    fn climb(self, seen: &[Seen], pairs: &Pairs, n_steps: usize, first: f64) -> (Self, f64) {
+        let dimensions = self.lengths.len();
+        let mut best = (self.clone(), f64::NEG_INFINITY);
+        let mut hyper = self;
+        let mut steps = vec![first; dimensions + 2];
         let mut last = vec![0.0; dimensions + 2];
-        let mut best = (hyper.clone(), f64::NEG_INFINITY);
-        for _ in 0..STEPS {
-            let Some((value, gradient)) = hyper.log_posterior(seen, &pairs) else { break };
+        for _ in 0..n_steps {
+            let Some((value, gradient)) = hyper.log_posterior(seen, pairs) else { break };
             if value > best.1 {
                 best = (hyper.clone(), value);
             }
@@ -121,27 +131,32 @@ impl Hyper {
             }
             matrix[i * n + i] = signal + noise / seen[i].count + seen[i].variance + 1e-10;
         }
-        let factor = Cholesky::new(n, matrix.clone())?;
+        let factor = Cholesky::new(n, matrix)?;
         let mut alpha: Vec<f64> = seen.iter().map(|seen| seen.value).collect();
         factor.forward(&mut alpha);
         let quadratic = dot(&alpha, &alpha);
         factor.backward(&mut alpha);
         let inverse = factor.inverse();
         let mut gradient = vec![0.0; d + 2];
+        // By the signal, the kernel changes as the whole matrix does, but for the noise on its diagonal.
+        gradient[d] = 0.5 * (quadratic - n as f64);
         let mut slope = slopes.iter();
         for i in 0..n {
             for j in 0..i {
                 // Twice a half, for both triangles.
                 let pull = alpha[i] * alpha[j] - inverse[i * n + j];
                 let factor = pull * slope.next().copied().unwrap_or(0.0);
-                for ((gradient, squared), weight) in gradient.iter_mut().zip(pairs.of(i, j)).zip(&weights) {
-                    *gradient += factor * squared * weight;
+                for (gradient, squared) in gradient.iter_mut().zip(pairs.of(i, j)) {
+                    *gradient += factor * squared;
                 }
-                gradient[d] += pull * matrix[i * n + j];
             }
             let pull = 0.5 * (alpha[i] * alpha[i] - inverse[i * n + i]);
-            gradient[d] += pull * signal;
-            gradient[d + 1] += pull * noise / seen[i].count;
+            let own = noise / seen[i].count;
+            gradient[d] -= pull * (own + seen[i].variance + 1e-10);
+            gradient[d + 1] += pull * own;
+        }
+        for (gradient, weight) in gradient.iter_mut().zip(&weights) {
+            *gradient *= weight;
         }
         let mut value = -0.5 * (quadratic + factor.log_det());
         let mut prior = |index: usize, x: f64, mean: f64, variance: f64| {
@@ -170,11 +185,18 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn new(seen: &[Seen], dimensions: usize) -> Self {
-        let pairs = (0..seen.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
-        let squared =
-            pairs.flat_map(|(i, j)| seen[i].point.iter().zip(&seen[j].point).map(|(a, b)| a.squared(*b)));
-        Self { dimensions, squared: squared.collect() }
+    fn new(columns: &[Column], seen: &[Seen], dimensions: usize) -> Self {
+        let mut squared = Vec::with_capacity(seen.len() * seen.len() / 2 * dimensions);
+        for (i, one) in seen.iter().enumerate() {
+            for other in &seen[..i] {
+                let start = squared.len();
+                squared.resize(start + dimensions, 0.0);
+                for ((column, a), b) in columns.iter().zip(&one.point).zip(&other.point) {
+                    squared[start + column.parameter] += column.squared(*a, *b);
+                }
+            }
+        }
+        Self { dimensions, squared }
     }
 
     fn of(&self, i: usize, j: usize) -> &[f64] {
@@ -186,9 +208,8 @@ impl Pairs {
 /// What the process says of any point.
 #[derive(Debug, Clone)]
 pub(super) struct Posterior {
-    points: Vec<Vec<Coordinate>>,
-    /// Per parameter, `1/ℓ²`.
-    weights: Vec<f64>,
+    /// Per column, `1/ℓ²`, and the values there of all points that it rests on.
+    columns: Vec<(Column, f64, Vec<f64>)>,
     signal: f64,
     factor: Cholesky,
     alpha: Vec<f64>,
@@ -197,18 +218,25 @@ pub(super) struct Posterior {
 impl Posterior {
     /// The posterior of these observations, with `believed` points at which the process is taken at its word:
     /// nobody knows a value yet, and the variance shrinks all the same.
-    pub(super) fn new(hyper: &Hyper, seen: &[Seen], believed: &[Vec<Coordinate>]) -> Option<Self> {
+    pub(super) fn new(
+        columns: &[Column],
+        hyper: &Hyper,
+        seen: &[Seen],
+        believed: &[Vec<f64>],
+    ) -> Option<Self> {
         let noise = libm::exp(hyper.noise);
-        let weights: Vec<f64> = hyper.lengths.iter().map(|length| libm::exp(-2.0 * length)).collect();
-        let signal = libm::exp(hyper.signal);
-        let points: Vec<_> = seen.iter().map(|seen| &seen.point).chain(believed).cloned().collect();
-        let mut posterior = Self { points, weights, signal, factor: Cholesky::default(), alpha: Vec::new() };
-        let n = posterior.points.len();
-        let mut matrix = vec![0.0; n * n];
-        for i in 0..n {
-            for j in 0..i {
-                matrix[i * n + j] = posterior.kernel(&posterior.points[i], &posterior.points[j]);
-            }
+        let points: Vec<&Vec<f64>> = seen.iter().map(|seen| &seen.point).chain(believed).collect();
+        let column = |(place, column): (usize, &Column)| {
+            let weight = libm::exp(-2.0 * hyper.lengths[column.parameter]);
+            (*column, weight, points.iter().map(|point| point[place]).collect())
+        };
+        let columns = columns.iter().enumerate().map(column).collect();
+        let (signal, n) = (libm::exp(hyper.signal), points.len());
+        let mut posterior = Self { columns, signal, factor: Cholesky::default(), alpha: Vec::new() };
+        let (mut matrix, mut row) = (vec![0.0; n * n], Vec::new());
+        for (i, point) in points.iter().enumerate() {
+            posterior.kernels(point, i, &mut row);
+            matrix[i * n..i * n + i].copy_from_slice(&row);
             let own = seen.get(i).map_or(noise, |seen| noise / seen.count + seen.variance);
             matrix[i * n + i] = signal + own + 1e-10;
         }
@@ -225,17 +253,27 @@ impl Posterior {
         Some(posterior)
     }
 
-    fn kernel(&self, a: &[Coordinate], b: &[Coordinate]) -> f64 {
-        let squared: f64 =
-            a.iter().zip(b).zip(&self.weights).map(|((a, b), weight)| a.squared(*b) * weight).sum();
-        let r = squared.sqrt() * SQRT_5;
-        self.signal * (1.0 + r + r * r / 3.0) * libm::exp(-r)
+    /// The kernel of a point with each of the first `n`.
+    fn kernels(&self, point: &[f64], n: usize, buffer: &mut Vec<f64>) {
+        buffer.clear();
+        buffer.resize(n, 0.0);
+        for ((column, weight, values), x) in self.columns.iter().zip(point) {
+            // One loop for each kind: the compiler makes vectors of them.
+            if column.label {
+                buffer.iter_mut().zip(values).for_each(|(sum, y)| *sum += if x == y { 0.0 } else { *weight });
+            } else {
+                buffer.iter_mut().zip(values).for_each(|(sum, y)| *sum += weight * (x - y) * (x - y));
+            }
+        }
+        for value in buffer {
+            let r = value.sqrt() * SQRT_5;
+            *value = self.signal * (1.0 + r + r * r / 3.0) * libm::exp(-r);
+        }
     }
 
     /// Mean and standard deviation of the process at a point, without noise; `buffer` is scratch.
-    pub(super) fn at(&self, point: &[Coordinate], buffer: &mut Vec<f64>) -> (f64, f64) {
-        buffer.clear();
-        buffer.extend(self.points.iter().map(|other| self.kernel(point, other)));
+    pub(super) fn at(&self, point: &[f64], buffer: &mut Vec<f64>) -> (f64, f64) {
+        self.kernels(point, self.alpha.len(), buffer);
         self.factor.forward(buffer);
         let mean = dot(buffer, &self.alpha);
         let variance = self.signal - dot(buffer, buffer);
@@ -247,6 +285,14 @@ impl Posterior {
 mod tests {
     use super::*;
 
+    /// A number, a choice, and a number that may be inactive.
+    const COLUMNS: [Column; 4] = [
+        Column { parameter: 0, label: false },
+        Column { parameter: 1, label: true },
+        Column { parameter: 2, label: false },
+        Column { parameter: 2, label: true },
+    ];
+
     fn seen(n: usize, noise: f64) -> Vec<Seen> {
         let value = |x: f64, c: usize| libm::sin(6.0 * x) + 0.5 * c as f64;
         (0..n)
@@ -255,7 +301,7 @@ mod tests {
                 // Pseudo-random, and the same everywhere.
                 let hash = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
                 let bump = noise * (hash as f64 / f64::from(1 << 23) - 1.0);
-                let point = vec![Coordinate::Number(x), Coordinate::Choice(c), Coordinate::Inactive];
+                let point = vec![x, c as f64, 0.5, 1.0];
                 Seen { point, value: value(x, c) + bump, variance: 0.0, count: 1.0 }
             })
             .collect()
@@ -266,8 +312,8 @@ mod tests {
         let mut seen = seen(12, 0.3);
         seen[3].variance = 0.2;
         seen[4].count = 5.0;
-        seen[5].point[2] = Coordinate::Number(0.3);
-        let pairs = Pairs::new(&seen, 3);
+        seen[5].point[2..].copy_from_slice(&[0.3, 0.0]);
+        let pairs = Pairs::new(&COLUMNS, &seen, 3);
         let hyper = Hyper { lengths: vec![-0.4, 0.3, 0.1], signal: 0.2, noise: -2.0 };
         let (_, gradient) = hyper.log_posterior(&seen, &pairs).unwrap();
         for index in 0..5 {
@@ -290,12 +336,12 @@ mod tests {
 
     #[test]
     fn a_fit_tells_noise_from_signal_and_predicts() {
-        let (quiet, loud) = (Hyper::fit(&seen(30, 0.0)).0, Hyper::fit(&seen(60, 1.0)).0);
+        let (quiet, loud) = (Hyper::fit(&COLUMNS, &seen(30, 0.0)).0, Hyper::fit(&COLUMNS, &seen(60, 1.0)).0);
         // An even spread of two has a variance of a third.
         assert!(quiet.noise < -7.0 && (-4.0..-0.3).contains(&loud.noise), "{quiet:?} {loud:?}");
-        let posterior = Posterior::new(&quiet, &seen(30, 0.0), &[]).unwrap();
+        let posterior = Posterior::new(&COLUMNS, &quiet, &seen(30, 0.0), &[]).unwrap();
         let mut buffer = Vec::new();
-        let point = [Coordinate::Number(0.37), Coordinate::Choice(2), Coordinate::Inactive];
+        let point = [0.37, 2.0, 0.5, 1.0];
         let (mean, deviation) = posterior.at(&point, &mut buffer);
         let expect = libm::sin(6.0 * 0.37) + 1.0;
         assert!((mean - expect).abs() < 0.05 && deviation < 0.1, "{mean} {expect} {deviation}");
@@ -304,12 +350,13 @@ mod tests {
     #[test]
     fn believing_leaves_the_mean_and_shrinks_the_variance() {
         let seen = seen(15, 0.1);
-        let (hyper, _) = Hyper::fit(&seen);
-        let point = vec![Coordinate::Number(0.9), Coordinate::Choice(1), Coordinate::Number(0.5)];
+        let (hyper, _) = Hyper::fit(&COLUMNS, &seen);
+        let point = vec![0.9, 1.0, 0.5, 0.0];
         let mut buffer = Vec::new();
-        let plain = Posterior::new(&hyper, &seen, &[]).unwrap().at(&point, &mut buffer);
-        let believed =
-            Posterior::new(&hyper, &seen, std::slice::from_ref(&point)).unwrap().at(&point, &mut buffer);
+        let plain = Posterior::new(&COLUMNS, &hyper, &seen, &[]).unwrap().at(&point, &mut buffer);
+        let believed = Posterior::new(&COLUMNS, &hyper, &seen, std::slice::from_ref(&point))
+            .unwrap()
+            .at(&point, &mut buffer);
         assert!((plain.0 - believed.0).abs() < 1e-9 && believed.1 < 0.9 * plain.1, "{plain:?} {believed:?}");
     }
 }

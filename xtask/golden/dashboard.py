@@ -1,6 +1,6 @@
 """Asks optuna-dashboard (0.21.0) for every study of a journal and prints what it would show.
 
-    venv/bin/python check_dashboard.py FILE
+    venv/bin/python dashboard.py FILE
 
 It calls the dashboard's own application in this process, without a server and without a browser: what its pages are
 drawn from is checked, not the drawing."""
