@@ -51,6 +51,10 @@ enum Task {
     #[cfg(feature = "bench")]
     #[command(hide = true)]
     OverheadWorker,
+    /// Run our side of the family `task`, driven on standard input.
+    #[cfg(feature = "models")]
+    #[command(hide = true)]
+    TaskWorker,
     /// Build the program that runs a saved file as small as it gets, and hold it to its limit.
     Size,
     /// Record how candidates of a program score on rows by a real model.
@@ -76,6 +80,8 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
         Task::Golden(options) => golden::run(&workspace, &options),
         #[cfg(feature = "bench")]
         Task::OverheadWorker => bench::overhead::worker::serve().map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "models")]
+        Task::TaskWorker => bench::task::worker::serve().map(|()| ExitCode::SUCCESS),
         Task::Size => size::run(&workspace),
         Task::Record(options) => record::run(&workspace, &options),
     }

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use futures::executor::block_on;
 use teleprompt_core::lm::LmErrorKind;
-use teleprompt_core::{Ctx, Evaluate, Event, Example, Observer, Prediction, SavedProgram, Stage};
+use teleprompt_core::{Ctx, Evaluate, Event, Example, LmRequest, Observer, Prediction, SavedProgram, Stage};
 use teleprompt_miprov2::{
     Auto, Caps, Dataset, EventLog, MiproV2, MiproV2Builder, Optimized, Process, Progress, ReferenceSearch,
     Report, Strategy, TokenPrice, TrialKind,
 };
-use teleprompt_testkit::{Fault, Faulty, Landscape, SimTask, When};
+use teleprompt_testkit::{Fault, Faulty, Landscape, ScriptedLm, SimTask, When};
 
 fn task() -> SimTask {
     SimTask::two_stage(11)
@@ -238,6 +238,37 @@ fn a_run_can_be_watched() {
     assert!(text_of_pipe.lines().count() < 40 && !text_of_pipe.contains('\r'), "{text_of_pipe}");
     assert!(text(&live).contains("\rdemos 0/100"));
     assert!(text(&live).ends_with(&format!("{}\n", best.report.to_string().lines().last().unwrap())));
+}
+
+#[test]
+fn test_rows_are_asked_for_after_the_search_only() {
+    let (train, val, test) =
+        (task().examples(0..100), task().examples(1000..1100), task().examples(5000..5100));
+    let question = |row: &Example| row.inputs.text("question");
+    let seen: Vec<String> = train.iter().chain(&val).map(question).collect();
+    let hidden: Vec<String> = test.iter().map(question).filter(|text| !seen.contains(text)).collect();
+    assert!(hidden.len() > 20);
+    let prompts = Arc::new(Mutex::new((Vec::new(), Vec::new())));
+    let (sink, late) = (prompts.clone(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let is_late = late.clone();
+    let lm = ScriptedLm::new(move |request: &LmRequest| {
+        let mut prompts = sink.lock().unwrap();
+        let text = request.messages.iter().map(teleprompt_core::lm::Message::text).collect::<String>();
+        if is_late.load(std::sync::atomic::Ordering::SeqCst) { &mut prompts.1 } else { &mut prompts.0 }
+            .push(text);
+        task().answer(request)
+    });
+    let observer = move |event: &Event| {
+        if matches!(event, Event::Stage { stage: Stage::Test, .. }) {
+            late.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    };
+    compile(builder().task_lm(Arc::new(lm.with_model("simulated"))).observer(Arc::new(observer)));
+    let prompts = prompts.lock().unwrap();
+    let shown = |prompts: &[String]| {
+        hidden.iter().filter(|text| prompts.iter().any(|prompt| prompt.contains(*text))).count()
+    };
+    assert_eq!((shown(&prompts.0), shown(&prompts.1)), (0, hidden.len()));
 }
 
 #[test]

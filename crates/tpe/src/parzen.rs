@@ -54,6 +54,8 @@ pub(crate) struct Mixture {
     shape: Shape,
     /// The trials, ascending; a place in this list is a row.
     numbers: Vec<u64>,
+    /// Per row a weight; empty where weights follow from places.
+    given: Vec<f64>,
     choices: Vec<Choices>,
     numeric: Vec<Numeric>,
     /// Per row, the sum of `log_norm` over the numeric columns.
@@ -136,8 +138,8 @@ impl Mixture {
                 }
             }
         }
-        let (numbers, log_norms, constants) = Default::default();
-        Self { shape, numbers, choices, numeric, log_norms, stale: false, changes: 0, constants }
+        let (numbers, given, log_norms, constants) = Default::default();
+        Self { shape, numbers, given, choices, numeric, log_norms, stale: false, changes: 0, constants }
     }
 
     /// Adds trial `number` at `centers`, one per dimension; a trial that is there already stays as it is.
@@ -192,7 +194,23 @@ impl Mixture {
     /// Takes note of a change, at the larger of the numbers of trials before and after.
     fn changed(&mut self, n: usize) {
         self.changes += 1;
+        self.given.clear();
         self.stale |= !self.shape.bandwidth.is_settled(n) || self.changes > MANY;
+    }
+
+    /// Sets the weights of the trials, until one comes or goes; must precede [`refresh`](Self::refresh).
+    pub(crate) fn weigh(&mut self, weight: impl Fn(u64) -> f64) {
+        self.given.clear();
+        self.given.extend(self.numbers.iter().map(|&number| weight(number)));
+    }
+
+    /// The sum of the weights of the trials.
+    fn total(&self) -> f64 {
+        if self.given.is_empty() {
+            self.shape.weights.of(self.numbers.len()).total()
+        } else {
+            self.given.iter().sum()
+        }
     }
 
     /// Brings all kernels up to date; must follow changes and precede densities and draws.
@@ -206,10 +224,13 @@ impl Mixture {
                 sorted.sort_unstable_by(order);
                 self.update(column, 0..self.numbers.len());
             }
+            for row in 0..self.numbers.len() {
+                self.add_up(row);
+            }
         }
         let share = self.prior_share();
         let n_choices = self.choices.iter().map(|column| column.n_choices as f64);
-        let total = self.shape.weights.of(self.numbers.len()).total() + self.shape.prior_weight;
+        let total = self.total() + self.shape.prior_weight;
         self.constants = Constants {
             prior: libm::log(self.shape.prior_weight) + self.numeric.len() as f64 * log_normalizer(0.5, 1.0)
                 - n_choices.clone().map(libm::log).sum::<f64>(),
@@ -227,27 +248,36 @@ impl Mixture {
         }
         for column in 0..self.numeric.len() {
             let place = self.numeric[column].place(centers[self.numeric[column].dimension], number);
-            self.update(column, place.saturating_sub(1)..place + 2);
+            for row in self.update(column, place.saturating_sub(1)..place + 2) {
+                self.add_up(row);
+            }
         }
     }
 
     /// Computes the kernels of a column at `places` of its sorted observations, as far as there are such
-    /// places.
-    fn update(&mut self, column: usize, places: Range<usize>) {
+    /// places; which rows they are. What these add up to must follow.
+    fn update(&mut self, column: usize, places: Range<usize>) -> Vec<usize> {
         let n = self.numbers.len();
         let Shape { bandwidth, .. } = self.shape;
         let least = bandwidth.least(n).max(self.numeric[column].least);
         let common = bandwidth.common(&self.numeric[column].mu, self.numeric.len());
+        let mut rows = Vec::with_capacity(places.len().min(n));
+        let Numeric { sorted, precision, log_norm, .. } = &mut self.numeric[column];
         for place in places.start..places.end.min(n) {
-            let Numeric { sorted, precision, log_norm, .. } = &mut self.numeric[column];
             let (mu, number) = sorted[place];
             let Ok(row) = self.numbers.binary_search(&number) else { continue };
             let sigma = common.unwrap_or_else(|| width(sorted, place)).clamp(least, 1.0);
             precision[row] = FRAC_1_SQRT_2 / sigma;
             log_norm[row] = log_normalizer(mu, sigma);
-            // Summed anew, not corrected by the difference: no trace of earlier kernels may remain.
-            self.log_norms[row] = self.numeric.iter().map(|numeric| numeric.log_norm[row]).sum();
+            rows.push(row);
         }
+        rows
+    }
+
+    /// Sums what normalises the kernels of a row: anew, not corrected by a difference, for no trace of earlier kernels
+    /// may remain.
+    fn add_up(&mut self, row: usize) {
+        self.log_norms[row] = self.numeric.iter().map(|numeric| numeric.log_norm[row]).sum();
     }
 
     /// The log density of the unit intervals on the parameters' own scales.
@@ -259,10 +289,10 @@ impl Mixture {
     pub(crate) fn sample(&self, rng: &mut impl Rng) -> Vec<f64> {
         let n = self.numbers.len();
         let weights = self.shape.weights.of(n);
-        let mut rest = rng.random::<f64>() * (weights.total() + self.shape.prior_weight);
+        let mut rest = rng.random::<f64>() * (self.total() + self.shape.prior_weight);
         // Past the last trial lies the prior.
         let row = (0..n).find(|&row| {
-            rest -= weights.at(row);
+            rest -= self.given.get(row).copied().unwrap_or_else(|| weights.at(row));
             rest < 0.0
         });
         let mut centers = vec![0.0; self.choices.len() + self.numeric.len()];

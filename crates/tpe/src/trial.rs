@@ -207,7 +207,7 @@ impl FinishedTrial {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rank {
     violation: f64,
-    loss: f64,
+    pub(crate) loss: f64,
     pub(crate) number: u64,
 }
 

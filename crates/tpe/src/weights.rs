@@ -1,6 +1,7 @@
 //! How much each observed trial counts in a density, by its place in the order of trial numbers.
 //!
-//! Weights are computed from the place alone, never stored, so a growing history costs nothing to re-weight.
+//! Weights by place are computed from it, never stored, so a growing history costs nothing to re-weight. Those by
+//! improvement are the TPE sampler's to give, and to the few good trials only.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,9 @@ pub enum Weights {
     /// The 25 newest trials count 1, older ones linearly less, down to `1/n` for the oldest of `n`
     /// (`optuna 5.0 samplers/_tpe/sampler.py`, `default_weights`).
     Recent,
+    /// Good trials count as they are better than the best of the others, 1 in the mean; all others count 1
+    /// (Watanabe, arXiv:2304.11127, "EI" weights). Where a constraint is violated, good trials count 1 too.
+    Improvement,
 }
 
 /// The number of newest trials that [`Weights::Recent`] weights fully.
@@ -23,7 +27,7 @@ impl Weights {
     /// The weights of `n` trials.
     pub(crate) fn of(self, n: usize) -> Ramp {
         let rising = match self {
-            Self::Uniform => 0,
+            Self::Uniform | Self::Improvement => 0,
             Self::Recent => n.saturating_sub(FLAT),
         };
         let start = if rising > 0 { 1.0 / n as f64 } else { 1.0 };

@@ -5,8 +5,8 @@
 
 use proptest::prelude::*;
 use teleprompt_tpe::{
-    AutoSampler, Direction, Distribution, FinishedTrial, Observation, Problem, Sampler, SearchSpace, Study,
-    TpeConfig, TpeSampler,
+    AutoSampler, Direction, Distribution, FinishedTrial, Observation, ParamValue, Problem, Sampler,
+    SearchSpace, Study, TpeConfig, TpeSampler,
 };
 
 fn space() -> SearchSpace {
@@ -49,6 +49,43 @@ proptest! {
             }
             let best = study.trials().filter_map(FinishedTrial::value).fold(f64::NEG_INFINITY, f64::max);
             prop_assert_eq!(study.best().unwrap().value(), Some(best));
+        }
+    }
+
+    #[test]
+    fn duplicates_and_constants_are_taken_in_any_order(
+        points in prop::collection::vec((0_usize..3, 0_usize..2), 15..40),
+        constant in any::<bool>(),
+        exponent in -300..300_i32,
+    ) {
+        let scale = 10_f64.powi(exponent);
+        let space = SearchSpace::builder()
+            .param("x", Distribution::float(-scale, scale))
+            .param("rate", Distribution::log_float(1e-300, 1e300))
+            .param("kind", Distribution::indices(3))
+            .build()
+            .unwrap();
+        let values = |place: usize| {
+            let place_of = place as f64 - 1.0;
+            space.values([
+                ("x", ParamValue::Float(scale * place_of)),
+                ("rate", ParamValue::Float(libm::pow(10.0, 250.0 * place_of))),
+                ("kind", ParamValue::Choice(place)),
+            ])
+        };
+        for direction in [Direction::Minimize, Direction::Maximize] {
+            for sampler in samplers() {
+                let mut study = Study::new(space.clone(), sampler, direction, 1);
+                for &(place, value) in &points {
+                    let value = if constant { scale } else { scale * value as f64 };
+                    study.add_trial(&values(place).unwrap(), value).unwrap();
+                }
+                for trial in study.ask_batch(3).unwrap() {
+                    prop_assert!(space.values(trial.values.iter()).is_ok());
+                }
+                let equals = || study.trials().filter(|trial| trial.value() == study.best().unwrap().value());
+                prop_assert_eq!(equals().next().unwrap().number, study.best().unwrap().number);
+            }
         }
     }
 }
@@ -111,7 +148,7 @@ fn a_million_trials_fit_where_the_history_is_capped() {
     let problem = Problem { space: space.clone(), direction: Direction::Minimize, seed: 1 };
     for number in 0..1_000_000_u64 {
         let x = (number as f64 * 0.618_033_988_749_895) % 1.0;
-        let choice = teleprompt_tpe::ParamValue::Choice((number % 12) as usize);
+        let choice = ParamValue::Choice((number % 12) as usize);
         let slots = vec![Some(x.into()), Some(choice)];
         let outcome = ((x - 0.3).abs() + (number % 12) as f64).into();
         sampler

@@ -4,8 +4,9 @@
 
 use proptest::prelude::*;
 use teleprompt_tpe::{
-    AskContext, Densities, Dependence, Direction, Distribution, Error, FinishedTrial, Observation, Outcome,
-    ParamValue, Problem, RandomSampler, Sampler, SearchSpace, Study, TpeConfig, TpeSampler, Trial, Values,
+    AskContext, Densities, Dependence, Direction, Distribution, Error, FinishedTrial, Gamma, Observation,
+    Outcome, ParamValue, Problem, RandomSampler, Sampler, SearchSpace, Study, TpeConfig, TpeSampler, Trial,
+    Values, Weights,
 };
 
 fn space(parameters: &[(&str, Distribution)]) -> SearchSpace {
@@ -314,4 +315,40 @@ fn samplers_are_send_and_object_safe() {
     let _: Box<dyn Sampler> = Box::new(
         TpeSampler::new(TpeConfig { dependence: Dependence::Univariate, ..TpeConfig::default() }).unwrap(),
     );
+}
+
+#[test]
+fn good_trials_count_by_their_improvement() {
+    let space = space(&[("c", Distribution::indices(3))]);
+    let config = TpeConfig {
+        gamma: Gamma::Linear { fraction: 0.5, cap: 25 },
+        weights: Weights::Improvement,
+        ..TpeConfig::optuna()
+    };
+    // Good are 0.0 at choice 0 and 3.0 at choice 1; the best of the others is 4.0, so they count 4 to 1. Choice 2 is seen
+    // in the others alone.
+    let log_l = |scale: f64, at: usize| {
+        let mut sampler = TpeSampler::new(config.clone()).unwrap();
+        let problem = Problem { space: space.clone(), direction: Direction::Minimize, seed: 1 };
+        for (number, (choice, value)) in [(0, 0.0), (1, 3.0), (2, 4.0), (2, 9.0)].into_iter().enumerate() {
+            let values = space.from_slots(vec![Some(ParamValue::Choice(choice))]).unwrap();
+            let outcome = (scale * value).into();
+            sampler.observe(&problem, &FinishedTrial { number: number as u64, values, outcome });
+        }
+        let values = space.from_slots(vec![Some(ParamValue::Choice(at))]).unwrap();
+        sampler.densities(&AskContext::new(&problem, 4, &[]), &values).unwrap().log_l
+    };
+    // Three kernels: a third everywhere, and one more at the observed choice, over two. Weights 1.6, 0.4 and 1 for the prior.
+    let (hit, miss) = (4.0 / 6.0, 1.0 / 6.0);
+    let expect = [
+        (1.6 * hit + 0.4 * miss + 1.0 / 3.0) / 3.0,
+        (1.6 * miss + 0.4 * hit + 1.0 / 3.0) / 3.0,
+        (2.0 * miss + 1.0 / 3.0) / 3.0,
+    ];
+    for scale in [1e-300, 1.0, 1e300] {
+        for (at, expect) in expect.iter().enumerate() {
+            let found = log_l(scale, at);
+            assert!((found.exp() - expect).abs() < 1e-12, "{scale} {at}: {} {expect}", found.exp());
+        }
+    }
 }

@@ -10,7 +10,7 @@
 //! in a process of its own ([`peers`]). Figures are only ever compared within one run on one machine.
 //!
 //! Measuring needs the feature `bench`, for some families `models`, and an optimized build: [`run`] builds and starts this
-//! program again for that. A family that does not exist yet says what it comes with, and has no figures.
+//! program again for that.
 
 mod compare;
 #[cfg(feature = "bench")]
@@ -32,6 +32,8 @@ mod record;
 mod search;
 mod stats;
 mod table;
+#[cfg(feature = "models")]
+pub(crate) mod task;
 #[cfg(feature = "bench")]
 mod tpe;
 
@@ -56,7 +58,7 @@ Families:
   compile     a whole run of MIPROv2 on a server that answers after a while   (dspy)
   overhead    calls per second, CPU time and memory around the model's time   (dspy)
   propose     what proposed instructions are worth, by grounding
-  task        accuracy on real tasks with a real model
+  task        what each optimizer makes of real tasks with a real model       (dspy; model: xllamacpp)
   all         all of them; with --quick those that ask no model
 
 Peers, in brackets, are Python packages with the versions of xtask/peers/peers.toml, installed into target/bench-peers at their
@@ -104,11 +106,14 @@ pub(crate) struct Options {
     /// Write the tables into docs/BENCHMARKS.md and the plots into docs/plots.
     #[arg(long)]
     pub(crate) write_docs: bool,
-    /// For propose: a further task, a folder with train.jsonl, validation.jsonl, test.jsonl (the last field is the answer)
-    /// and, if there is one, instruction.txt.
+    /// For propose and task: a further task, a folder with train.jsonl, validation.jsonl, test.jsonl (the last field is the
+    /// answer) and, if there is one, instruction.txt; may be given several times.
     #[arg(long, value_name = "FOLDER")]
-    pub(crate) data: Option<PathBuf>,
-    /// For propose: the model, such as `http://localhost:8080/v1#NAME`; the embedded one otherwise.
+    pub(crate) data: Vec<PathBuf>,
+    /// For task: how many minutes a cell may take; the family has its own limit otherwise.
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+    /// For propose and task: the model, such as `http://localhost:8080/v1#NAME`; the embedded one otherwise.
     #[arg(long, value_name = "SPEC")]
     pub(crate) lm: Option<String>,
 }
@@ -120,9 +125,6 @@ impl Options {
     }
 }
 
-/// The exit code for a family that does not exist yet.
-const NOT_YET: u8 = 2;
-
 /// Measures the chosen families.
 ///
 /// # Errors
@@ -130,12 +132,7 @@ const NOT_YET: u8 = 2;
 /// When an option makes no sense, a file cannot be written, or a figure of ours could not be measured: then the other
 /// families are measured all the same.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, Error> {
-    let mut chosen = family::choose(options.family.as_deref(), options.quick)?;
-    if let [Entry { name, waits_for: Some(cause), .. }] = chosen.as_slice() {
-        eprintln!("family {name}: comes with {cause}");
-        return Ok(ExitCode::from(NOT_YET));
-    }
-    chosen.retain(|entry| entry.waits_for.is_none());
+    let chosen = family::choose(options.family.as_deref(), options.quick)?;
     let peers = Peers::load(workspace)?.select(&options.peers)?;
     check_peers(&peers, &chosen, options)?;
     let models = chosen.iter().any(|entry| entry.feature == family::MODELS);
@@ -282,11 +279,14 @@ fn command(entry: &Entry, options: &Options) -> String {
     if let Some(seeds) = options.seeds {
         words.extend(["--seeds".to_owned(), seeds.to_string()]);
     }
-    if let Some(data) = &options.data {
+    for data in &options.data {
         words.extend(["--data".to_owned(), data.display().to_string()]);
     }
     if let Some(lm) = &options.lm {
         words.extend(["--lm".to_owned(), lm.clone()]);
+    }
+    if let Some(minutes) = options.limit {
+        words.extend(["--limit".to_owned(), minutes.to_string()]);
     }
     if options.peers != ["all"] {
         words.extend(["--peers".to_owned(), options.peers.join(",")]);
@@ -344,6 +344,6 @@ mod tests {
         };
         assert!(check("tpe", "optuna").is_ok() && check("all", "dspy").is_ok());
         let message = check("tpe", "dspy").unwrap_err().to_string();
-        assert_eq!(message, "the peer `dspy` takes part in compile, overhead only");
+        assert_eq!(message, "the peer `dspy` takes part in compile, overhead, task only");
     }
 }

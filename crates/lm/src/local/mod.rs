@@ -228,7 +228,17 @@ impl LocalLmBuilder {
         answer.await.unwrap_or(Err(LocalError::Interrupted))
     }
 
-    /// The same on the calling thread, which must not be an async runtime's.
+    /// The file of the weights alone, fetched if it is not there: for another program that runs the same model. On the calling
+    /// thread, which must not be an async runtime's.
+    ///
+    /// # Errors
+    /// Weights that cannot be found, fetched, verified or written. Each message names the remedy.
+    pub fn fetch_blocking(self) -> Result<PathBuf, LocalError> {
+        let progress = self.progress.unwrap_or_else(|| Arc::new(|_| {}));
+        weights::locate(&self.weights, self.cache_folder.as_deref(), &progress)
+    }
+
+    /// As [`LocalLmBuilder::load`], on the calling thread, which must not be an async runtime's.
     ///
     /// # Errors
     /// As for [`LocalLmBuilder::load`].

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::Report;
+use teleprompt_core::Stage;
+use teleprompt_core::lm::Usage;
+
+use super::{Report, Saved};
 use crate::search::{Ended, TrialKind};
 use crate::stats::PairedDifference;
 
@@ -37,6 +40,9 @@ impl fmt::Display for Report {
         }
         if let Some(difference) = &self.validation_difference {
             write!(f, ", {}; chosen on these rows", interval(difference))?;
+            if self.test.is_none() && self.winner.choices != self.baseline.choices {
+                write!(f, ", so rather too high: test rows would tell")?;
+            }
         }
         if let Some(test) = &self.test {
             write!(f, "\ntest         {} -> {}", percent(test.baseline), percent(test.winner))?;
@@ -70,6 +76,32 @@ impl fmt::Display for Report {
             if counts.failed > 0 {
                 write!(f, ", {} failed", counts.failed)?;
             }
+            let usage = counts.usage;
+            if usage != Usage::default() {
+                write!(f, "; {} tokens in, {} out", usage.input_tokens, usage.output_tokens)?;
+            }
+        }
+        let saved = &self.saved;
+        if *saved != Saved::default() {
+            write!(
+                f,
+                "\nsaved        {} program runs, {} runs of the teacher and {} LM calls that the reference asks for again",
+                saved.program_runs, saved.teacher_runs, saved.equal_requests
+            )?;
+        }
+        if let Some(usd) = &self.usd {
+            write!(f, "\ncost         {:.4} USD", usd.values().sum::<f64>())?;
+        }
+        if self.process.seconds > 0.0 {
+            write!(f, "\ntime         {:.1} s", self.process.seconds)?;
+            let mut sign = ": ";
+            for (stage, seconds) in &self.process.stage_seconds {
+                write!(f, "{sign}{} {seconds:.1}", stage_word(*stage))?;
+                sign = ", ";
+            }
+            if sign == ", " {
+                write!(f, "; stages overlap")?;
+            }
         }
         let failed = self.failed_rows().count();
         if failed > 0 {
@@ -86,5 +118,14 @@ impl fmt::Display for Report {
             write!(f, "\nwarning      {warning}")?;
         }
         Ok(())
+    }
+}
+
+fn stage_word(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Bootstrap => "demos",
+        Stage::Propose => "proposals",
+        Stage::Search => "search",
+        Stage::Test => "test",
     }
 }

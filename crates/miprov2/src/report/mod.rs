@@ -27,7 +27,48 @@ use crate::plan::Plan;
 use crate::search::{Choices, Ended, Posterior, TrialRecord};
 use crate::stats::PairedDifference;
 
-/// An optimized program, as data.
+/// An optimized program, as data: the winner, how it was found, and the candidates beside it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use teleprompt_core::{Ctx, Evaluate, Program, SavedProgram};
+/// use teleprompt_miprov2::{Dataset, MiproV2};
+/// use teleprompt_testkit::SimTask;
+/// # futures::executor::block_on(async {
+/// # let task = SimTask::new(1);
+/// # let (program, metric, lm) = (task.program(), task.metric(), Arc::new(task.lm()));
+/// let optimizer = || MiproV2::builder().task_lm(lm.clone()).num_candidates(4).num_trials(8);
+/// let data = Dataset::new(task.examples(0..40)).val(task.examples(1000..1060)).test(task.examples(5000..5040));
+/// let best = optimizer().build()?.compile(&program, &data, &metric).await?;
+///
+/// // Run the program with the winner, save it, load it.
+/// let cx = Ctx::new(lm.clone()).bound(&program, &best.candidate)?;
+/// let answer = program.forward(&cx, task.examples(7000..7001)[0].inputs.clone()).await?;
+/// assert!(!answer.outputs.text("answer").is_empty());
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("optimized.json");
+/// best.save(&program, &file)?;
+/// let loaded = SavedProgram::load(&file)?.candidate(&program)?;
+///
+/// // Go on from there: the loaded candidate is the baseline of the next run.
+/// let next = optimizer().start(loaded).seed(1).build()?.compile(&program, &data, &metric).await?;
+/// assert_eq!(next.report.baseline.score, best.report.winner.score);
+///
+/// // What a prompt costs on every run, against what it scores; and the shorter of equals as the winner.
+/// for ranked in best.report.pareto() {
+///     println!("{:.2} with {} tokens", ranked.full.unwrap_or_default(), ranked.prompt_tokens);
+/// }
+/// let shorter = optimizer().prefer_shorter(0.02).build()?.compile(&program, &data, &metric).await?;
+/// assert!(shorter.report.winner.score >= shorter.report.baseline.score);
+///
+/// // The best three together, by majority.
+/// let ensemble = best.ensemble(&program, 3).on("answer");
+/// let rows = task.examples(7000..7040);
+/// let score = Evaluate::new(&rows, &metric).run(&ensemble, &Ctx::new(lm.clone())).await?.score();
+/// assert!(score.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Optimized {

@@ -52,7 +52,7 @@ impl Mixture {
         let weights = self.shape.weights.of(self.numbers.len());
         self.count_matches(first, point, scratch);
         let log_sum = if self.numeric.is_empty() {
-            self.sum_by_matches(prior, &weights.from(first), scratch)
+            self.sum_by_matches(first, prior, &weights.from(first), scratch)
         } else {
             let best_match = no_match + match_ratio * self.choices.len() as f64;
             self.select(first, point, prior - NEGLIGIBLE - best_match, scratch);
@@ -76,14 +76,18 @@ impl Mixture {
     }
 
     /// The log of the weighted sum of all terms, where they depend on the number of matches alone.
-    fn sum_by_matches(&self, prior: f64, weights: &Ramp, scratch: &mut Scratch) -> f64 {
+    fn sum_by_matches(&self, first: usize, prior: f64, weights: &Ramp, scratch: &mut Scratch) -> f64 {
         let Scratch { matches, terms, .. } = scratch;
         let Constants { no_match, match_ratio, .. } = self.constants;
         let most = matches.iter().copied().max().unwrap_or(0);
         let top = prior.max(no_match + match_ratio * f64::from(most));
         terms.clear();
         terms.extend((0..=most).map(|m| libm::exp(no_match + match_ratio * f64::from(m) - top)));
-        let sum = weights.sum(matches, |&m| terms[usize::from(m)]);
+        let sum = if self.given.is_empty() {
+            weights.sum(matches, |&m| terms[usize::from(m)])
+        } else {
+            matches.iter().zip(&self.given[first..]).map(|(&m, weight)| weight * terms[usize::from(m)]).sum()
+        };
         top + libm::log(sum + libm::exp(prior - top))
     }
 
@@ -148,7 +152,9 @@ impl Mixture {
         let mut sum = libm::exp(prior - top);
         for (&row, log) in rows.iter().zip(logs.iter()) {
             if *log > top - NEGLIGIBLE {
-                sum += weights.at(row as usize) * libm::exp(log - top);
+                let row = row as usize;
+                let weight = self.given.get(row).copied().unwrap_or_else(|| weights.at(row));
+                sum += weight * libm::exp(log - top);
             }
         }
         top + libm::log(sum)

@@ -16,7 +16,7 @@
 mod config;
 mod group;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::config::{Dependence, Gamma, Startup, TpeConfig};
 use self::group::Group;
@@ -26,6 +26,7 @@ use crate::error::Error;
 use crate::parzen::Shape;
 use crate::space::{SearchSpace, Values};
 use crate::trial::{FinishedTrial, Problem, Rank};
+use crate::weights::Weights;
 
 /// The two log densities of TPE at a point.
 ///
@@ -160,6 +161,8 @@ struct State {
     groups: Vec<Group>,
     /// The points of the finished trials, where none shall be repeated.
     tried: Option<BTreeSet<Vec<u64>>>,
+    /// Whether good trials are weighted by improvement.
+    improvement: bool,
 }
 
 impl State {
@@ -184,7 +187,8 @@ impl State {
         let groups = sets.iter().map(|set| Group::new(space, set, below, above, max_above)).collect();
         let tried = (!config.repeat && space.cardinality().is_some()).then(BTreeSet::new);
         let (good, others, joined) = Default::default();
-        Self { space: space.clone(), good, others, joined, groups, tried }
+        let improvement = config.weights == Weights::Improvement;
+        Self { space: space.clone(), good, others, joined, groups, tried, improvement }
     }
 
     /// Ranks a trial and moves the border between good and other trials to where it belongs.
@@ -240,8 +244,22 @@ impl State {
                 }
             }
         }
+        let weights = self.improvement.then(|| self.improvements()).flatten();
         for group in &mut self.groups {
-            group.refresh();
+            group.refresh(weights.as_ref());
         }
+    }
+
+    /// By how much each good trial is better than the best of the others, in units of the mean; `None` where that
+    /// means nothing.
+    fn improvements(&self) -> Option<BTreeMap<u64, f64>> {
+        let threshold = self.others.first().filter(|rank| rank.is_feasible())?.loss;
+        // Halves, so that the difference of any two losses is finite.
+        let better = |rank: &Rank| 0.5 * threshold - 0.5 * rank.loss;
+        let largest = self.good.first().map(better).filter(|largest| *largest > 0.0)?;
+        // No weight is 0.
+        let share = |rank: &Rank| (better(rank) / largest).max(1e-12);
+        let mean = self.good.iter().map(share).sum::<f64>() / self.good.len() as f64;
+        Some(self.good.iter().map(|rank| (rank.number, share(rank) / mean)).collect())
     }
 }

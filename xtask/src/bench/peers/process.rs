@@ -1,5 +1,6 @@
 //! A peer as a process: one JSON object a line to its standard input, one answer a line from its standard output.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub(crate) struct Peer {
     name: String,
     state: State,
+    /// The program and its arguments.
+    words: Vec<OsString>,
 }
 
 #[derive(Debug)]
@@ -32,7 +35,7 @@ enum State {
 impl Peer {
     /// A peer that has no figures.
     pub(super) fn absent(name: &str, reason: String) -> Self {
-        Self { name: name.to_owned(), state: State::Missing(reason) }
+        Self { name: name.to_owned(), state: State::Missing(reason), words: Vec::new() }
     }
 
     /// Starts the peer's driver, a file of the folder with arguments, and asks for its version.
@@ -49,7 +52,32 @@ impl Peer {
             Ok((process, version)) => State::Running { process, version },
             Err(problem) => State::Missing(format!("not started: {problem}")),
         };
-        Self { name: name.to_owned(), state }
+        let words = std::iter::once(command.get_program()).chain(command.get_args()).map(OsString::from);
+        Self { name: name.to_owned(), state, words: words.collect() }
+    }
+
+    /// The same program, started anew; a peer that never started stays as it is.
+    #[cfg_attr(
+        not(feature = "models"),
+        expect(dead_code, reason = "only the family task starts peers again")
+    )]
+    pub(crate) fn again(&self) -> Self {
+        match self.words.split_first() {
+            Some((program, arguments)) => Self::program(&self.name, Command::new(program).args(arguments)),
+            None => Self::absent(&self.name, self.version()),
+        }
+    }
+
+    /// The number of the process, while it runs.
+    #[cfg_attr(
+        not(feature = "models"),
+        expect(dead_code, reason = "only the family task measures processes")
+    )]
+    pub(crate) fn process_id(&self) -> Option<u32> {
+        match &self.state {
+            State::Running { process, .. } => Some(process.child.id()),
+            State::Missing(_) => None,
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -86,8 +114,13 @@ impl Peer {
     /// What the peer reports, and when it gives no answer.
     #[cfg_attr(not(any(feature = "bench", test)), expect(dead_code, reason = "only families ask"))]
     pub(crate) fn request(&mut self, request: &Value) -> Result<Value, Error> {
+        self.request_within(request, PATIENCE)
+    }
+
+    /// The same, given up after so long: the peer answers no further request then.
+    pub(crate) fn request_within(&mut self, request: &Value, patience: Duration) -> Result<Value, Error> {
         let answer = match &mut self.state {
-            State::Running { process, .. } => process.request(request),
+            State::Running { process, .. } => process.request(request, patience),
             State::Missing(reason) => Err(reason.clone()),
         };
         answer.map_err(|problem| Error::Measurement { subject: self.name.clone(), problem })
@@ -125,17 +158,17 @@ impl Process {
     }
 
     fn with_version(mut self) -> Result<(Self, String), String> {
-        let answer = self.request(&json!({"op": "version"}))?;
+        let answer = self.request(&json!({"op": "version"}), PATIENCE)?;
         let version = answer.get("version").and_then(Value::as_str).ok_or("it has no version")?.to_owned();
         Ok((self, version))
     }
 
-    fn request(&mut self, request: &Value) -> Result<Value, String> {
+    fn request(&mut self, request: &Value, patience: Duration) -> Result<Value, String> {
         let input = self.requests.as_mut().ok_or("its input is closed")?;
         let sent = writeln!(input, "{request}").and_then(|()| input.flush());
         sent.map_err(|error| format!("it takes no requests: {error}"))?;
-        let line = self.answers.recv_timeout(PATIENCE).map_err(|error| match error {
-            RecvTimeoutError::Timeout => format!("no answer within {} s", PATIENCE.as_secs()),
+        let line = self.answers.recv_timeout(patience).map_err(|error| match error {
+            RecvTimeoutError::Timeout => format!("no answer within {} s", patience.as_secs()),
             RecvTimeoutError::Disconnected => "it ended without an answer".to_owned(),
         })?;
         let answer: Value =

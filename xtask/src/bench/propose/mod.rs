@@ -13,7 +13,7 @@
 
 mod measure;
 mod show;
-mod task;
+pub(crate) mod task;
 mod variant;
 
 use teleprompt::lm::{Cache, LmStack, RetryPolicy, from_spec};

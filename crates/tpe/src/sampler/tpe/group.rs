@@ -100,8 +100,11 @@ impl Group {
         Some(centers)
     }
 
-    /// Makes both densities ready for use after changes.
-    pub(super) fn refresh(&mut self) {
+    /// Makes both densities ready for use after changes; good trials get `weights` by number, where there are any.
+    pub(super) fn refresh(&mut self, weights: Option<&BTreeMap<u64, f64>>) {
+        if let Some(weights) = weights {
+            self.below.weigh(|number| weights.get(&number).copied().unwrap_or(1.0));
+        }
         self.below.refresh();
         self.above.refresh();
     }
