@@ -90,7 +90,8 @@ impl Default for ReferenceSearch {
     }
 }
 
-/// How the combinations are searched.
+/// How the combinations are searched. No strategy proposes again in mid-search: later rounds of
+/// [`teleprompt_propose::Proposer::refine`] are not shown to pay; the proposer's documentation has the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
