@@ -90,7 +90,8 @@ pub(crate) struct Options {
     /// Write the figures to this file, each as soon as it is there.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Keep the figures that the file of --json has of an earlier run of the same build, and measure the others.
+    /// Keep the figures that the file of --json has of an earlier run of the same build, and measure the others; search is
+    /// measured whole.
     #[arg(long, requires = "json")]
     pub(crate) resume: bool,
     /// Which other projects to measure: none, all, or their names with commas between.
@@ -312,6 +313,15 @@ mod tests {
         );
         let options = Options { peers: vec!["all".into()], ..Options::default() };
         assert_eq!(command(entry, &options), "cargo xtask bench tpe --write-docs");
+    }
+
+    #[test]
+    fn every_family_has_a_block_in_the_document() {
+        let text = Workspace::find().unwrap().read(docs::FILE).unwrap();
+        let blocks = docs::blocks(&text).unwrap();
+        for entry in &family::FAMILIES {
+            assert!(blocks.iter().any(|block| block.name == entry.name), "{}", entry.name);
+        }
     }
 
     #[test]

@@ -97,18 +97,24 @@ fn band(
     right: &dyn Fn(f64) -> f64,
     up: &dyn Fn(f64) -> f64,
 ) {
-    let above = series.points.iter().map(|point| (right(point.x), up(point.high)));
-    let below = series.points.iter().rev().map(|point| (right(point.x), up(point.low)));
-    let places = path(above.chain(below));
-    let _ = writeln!(out, "<path d=\"{places}Z\" fill=\"{colour}\" fill-opacity=\"0.13\"/>");
+    let above = path(series.points.iter().map(|point| (right(point.x), up(point.high))));
+    let below = path(series.points.iter().rev().map(|point| (right(point.x), up(point.low))));
+    let back = below.replacen('M', "L", 1);
+    let _ = writeln!(out, "<path d=\"{above}{back}Z\" fill=\"{colour}\" fill-opacity=\"0.13\"/>");
 }
 
-/// A path through places, to a tenth of a pixel.
+/// A path through places, to a tenth of a pixel, without those in the middle of a level stretch.
 fn path(places: impl Iterator<Item = (f64, f64)>) -> String {
+    let places: Vec<(String, String)> = places.map(|(x, y)| (format!("{x:.1}"), format!("{y:.1}"))).collect();
     let mut path = String::new();
-    for (index, (x, y)) in places.enumerate() {
+    for (index, (x, y)) in places.iter().enumerate() {
+        let level =
+            |other: Option<usize>| other.and_then(|at| places.get(at)).is_some_and(|place| place.1 == *y);
+        if level(index.checked_sub(1)) && level(Some(index + 1)) {
+            continue;
+        }
         let letter = if index == 0 { 'M' } else { 'L' };
-        let _ = write!(path, "{letter}{x:.1} {y:.1}");
+        let _ = write!(path, "{letter}{x} {y}");
     }
     path
 }
@@ -176,6 +182,12 @@ mod tests {
                 last = x;
             }
         }
+    }
+
+    #[test]
+    fn level_stretches_have_two_ends() {
+        let places = [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (3.0, 1.0), (4.0, 2.0), (5.0, 2.0)];
+        assert_eq!(path(places.into_iter()), "M0.0 1.0L3.0 1.0L4.0 2.0L5.0 2.0");
     }
 
     #[test]
