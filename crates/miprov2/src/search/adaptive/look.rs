@@ -1,9 +1,12 @@
 //! Where to look next: the combination whose next rows are expected to raise the winner's score most for a run.
 
-use teleprompt_tpe::bayes::{Fit, Posterior};
+use teleprompt_tpe::bayes::{Evidence, Fit, Posterior};
 
 /// A combination that cannot become the best within so many standard deviations is not looked at.
 const REACH: f64 = 3.5;
+
+/// Scores, half of them right, that every row is taken to have had before any.
+const UNKNOWN: f64 = 2.0;
 
 /// What a decision knows besides the belief: for each point of the pool, the rows that it would be run on next.
 pub(super) struct Ahead<'a> {
@@ -19,10 +22,19 @@ pub(super) struct Ahead<'a> {
 
 impl Ahead<'_> {
     /// How much the first `n` rows of an order say, by `n`.
-    pub(super) fn information(fit: &Fit<'_>, order: &[usize]) -> Vec<f64> {
+    ///
+    /// A row that nearly all combinations get wrong, or right, tells little of the next one: each row counts by the variance of its
+    /// own scores, as if [`UNKNOWN`] more of them had been half right.
+    pub(super) fn information(fit: &Fit<'_>, evidence: &Evidence, order: &[usize]) -> Vec<f64> {
+        let mut rows = vec![(UNKNOWN, UNKNOWN / 2.0); evidence.n_rows()];
+        for score in evidence.scores() {
+            rows[score.row].0 += 1.0;
+            rows[score.row].1 += score.value.clamp(0.0, 1.0);
+        }
         let mut sums = vec![0.0; order.len() + 1];
         for (n, &row) in order.iter().enumerate() {
-            sums[n + 1] = sums[n] + fit.information(row);
+            let level = rows[row].1 / rows[row].0;
+            sums[n + 1] = sums[n] + 4.0 * level * (1.0 - level) * fit.information(row);
         }
         sums
     }

@@ -27,7 +27,9 @@
 //!    and noise. Values share what their choices share: instruction, demo set, the two together within one predictor; and have
 //!    a small part of their own. Fitted anew, exactly, for every plan.
 //! 4. **The knowledge gradient** says where a run pays: by how much the best expected value is expected to rise if a combination
-//!    were run on its next 5, 15, 40 or 100 rows, for each run. The best gets a chunk of rows; the next chunk is chosen as if
+//!    were run on its next 5, 15, 40 or 100 rows, for each run. A row that nearly all get wrong, or right, counts for little: all
+//!    begin with the same rows, and would otherwise be tried one after the other on rows that tell none from another. The best
+//!    gets a chunk of rows; the next chunk is chosen as if
 //!    those had been seen, and so on, so that a plan can run at once.
 //! 5. **The end**: the budget is spent, or no look ahead is worth [`worthwhile`](AdaptiveConfig::worthwhile). In that case leader
 //!    and default are run on further rows until it is clear whether the leader is better, for the knowledge gradient only asks

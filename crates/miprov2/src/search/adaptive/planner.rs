@@ -259,7 +259,7 @@ impl AdaptivePlanner {
         let mut posterior = fit.posterior(&pool);
         let come = |point: &Vec<usize>| evidence.find(point).map_or(0, |index| self.progress[index]);
         let mut progress: Vec<usize> = pool.iter().map(come).collect();
-        let information = Ahead::information(&fit, &self.order);
+        let information = Ahead::information(&fit, evidence, &self.order);
         let mut chosen = Vec::with_capacity(self.config.chunks);
         for _ in 0..self.config.chunks {
             let ahead = Ahead { information: &information, progress: &progress, horizon, left };
