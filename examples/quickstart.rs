@@ -17,7 +17,7 @@ use clap::Parser;
 use teleprompt::data::jsonl;
 use teleprompt::prelude::*;
 use teleprompt::propose::GroundedProposer;
-use teleprompt::{AdaptiveSearch, PairedDifference, Progress, Report, Strategy};
+use teleprompt::{AdaptiveSearch, PairedDifference, Progress, ReferenceSearch, Report, Strategy};
 use teleprompt_examples::{ModelArgs, exit};
 
 /// Say which kind of answer the question wants.
@@ -83,7 +83,7 @@ struct Args {
     /// Trials of the search.
     #[arg(long, default_value_t = 20)]
     num_trials: usize,
-    /// Rows of a minibatch.
+    /// Rows of a minibatch of the reference's search.
     #[arg(long, default_value_t = 35)]
     minibatch_size: usize,
     /// Most bootstrapped demos in a set.
@@ -157,14 +157,17 @@ async fn run(mut args: Args) -> Result<(), Box<dyn StdError>> {
         .proposer(Arc::new(proposer))
         .max_bootstrapped_demos(args.max_bootstrapped_demos)
         .max_labeled_demos(args.max_labeled_demos)
-        .minibatch_size(args.minibatch_size)
         .concurrency(args.concurrency)
         .seed(args.seed)
         .observer(Arc::new(Progress::stderr()))
         .stop(stop);
     let builder = match args.strategy.as_str() {
-        "adaptive" => builder.strategy(Strategy::Adaptive(AdaptiveSearch::default())),
-        _ => builder,
+        "reference" => {
+            let reference = ReferenceSearch { minibatch_size: args.minibatch_size, ..Default::default() };
+            builder.strategy(Strategy::Reference(reference))
+        }
+        // As many program runs, at most, as the reference's trials would ask for.
+        _ => builder.strategy(Strategy::Adaptive(AdaptiveSearch::default())),
     };
     let optimizer = match args.auto {
         Some(auto) => builder.auto(auto),

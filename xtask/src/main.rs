@@ -54,7 +54,7 @@ enum Task {
     /// Run our side of the family `task`, driven on standard input.
     #[cfg(feature = "models")]
     #[command(hide = true)]
-    TaskWorker,
+    OptimizerWorker,
     /// Build the program that runs a saved file as small as it gets, and hold it to its limit.
     Size,
     /// Record how candidates of a program score on rows by a real model.
@@ -81,7 +81,7 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
         #[cfg(feature = "bench")]
         Task::OverheadWorker => bench::overhead::worker::serve().map(|()| ExitCode::SUCCESS),
         #[cfg(feature = "models")]
-        Task::TaskWorker => bench::task::worker::serve().map(|()| ExitCode::SUCCESS),
+        Task::OptimizerWorker => bench::task::worker::serve().map(|()| ExitCode::SUCCESS),
         Task::Size => size::run(&workspace),
         Task::Record(options) => record::run(&workspace, &options),
     }

@@ -29,6 +29,9 @@ const LEAST_MEDIA: u64 = 8192;
 
 /// What a run may use; `None` means no cap. All of a run counts, what an earlier process of it put into its checkpoint too.
 ///
+/// Under a cap on calls, tokens or money the baseline is evaluated first, then demos and instructions are made, so that what a run
+/// gives does not depend on which call came first: without one they are made at once.
+///
 /// ```
 /// use teleprompt_miprov2::Caps;
 /// let caps = Caps::default().calls(2_000).usd(1.50);

@@ -90,7 +90,9 @@ impl Default for ReferenceSearch {
     }
 }
 
-/// How the combinations are searched; the adaptive search unless a setting of the reference's is made.
+/// How the combinations are searched; the adaptive search unless a setting of the reference's is made. No strategy proposes
+/// again in mid-search: later rounds of [`teleprompt_propose::Proposer::refine`] are not shown to pay; the proposer's
+/// documentation has the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

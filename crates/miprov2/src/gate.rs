@@ -167,6 +167,11 @@ impl Shared {
     /// was answered while it was made again, with all calls. Gives whether the call should be made again.
     async fn pause(&self, error: &LmError, times: usize, answered: u64, pauses: u64) -> bool {
         let Some(wait) = self.outage.waits.get(times) else { return false };
+        // What was never reached is rather a wrong address than a provider that is away for a while.
+        let never = matches!(error.kind, LmErrorKind::Connection) && answered == 0;
+        if never && times > 0 {
+            return false;
+        }
         let others = self.outage.answered.load(Ordering::SeqCst) != answered;
         if !error.is_retryable() || (times > 0 && others) {
             return false;

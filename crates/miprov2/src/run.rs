@@ -107,7 +107,7 @@ impl<'a> Run<'a> {
             meters: STAGES.into_iter().map(|stage| (stage, Arc::new(Meter::new()))).collect(),
             times: Mutex::default(),
             left_out: Mutex::default(),
-            spans: Spans::default(),
+            spans: Spans::none(),
             found: Found::default(),
             config,
             program,

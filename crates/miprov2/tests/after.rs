@@ -72,6 +72,19 @@ fn the_report_is_data_and_reads_well() {
             assert_eq!(demo.fields.get("question"), row.inputs.get("question"));
         }
     }
+    let tips = report.tips();
+    let predictors = report.instructions.len();
+    assert_eq!(tips.origins.iter().map(|origin| origin.wins).sum::<usize>(), predictors);
+    assert_eq!(
+        tips.origins.iter().map(|origin| origin.rows).sum::<usize>(),
+        predictors * report.requested_runs()
+    );
+    let tip = report.instructions.values().flatten().filter_map(|proposed| proposed.origin.tip()).next();
+    assert!(
+        tips.origins
+            .iter()
+            .any(|origin| Some(origin.origin.as_str()) == tip.map(|key| format!("tip {key}")).as_deref())
+    );
     best.report.process = Process::default();
     insta::assert_snapshot!(best.report.to_string());
 }
@@ -102,7 +115,8 @@ fn other_candidates_and_an_ensemble_can_be_run() {
         .top(3)
         .map(|(_, candidate)| member(candidate))
         .fold((1.0, 0.0), |(low, high), score| (score.min(low), score.max(high)));
-    assert!(score >= low && score <= high + 0.1, "{score} of {low} to {high}");
+    // A vote can lose rows that a member alone gets right, and win others.
+    assert!(score >= low - 0.1 && score <= high + 0.1, "{score} of {low} to {high}");
     let alone = best.ensemble(&program, 1);
     let one = block_on(Evaluate::new(&rows, &task().metric()).run(&alone, &cx)).unwrap().score().unwrap();
     assert_eq!(one, member(&best.candidate));
@@ -237,7 +251,7 @@ fn a_run_can_be_watched() {
     }
     assert!(text_of_pipe.lines().count() < 40 && !text_of_pipe.contains('\r'), "{text_of_pipe}");
     assert!(text(&live).contains("\rdemos 0/100"));
-    assert!(text(&live).ends_with(&format!("{}\n", best.report.to_string().lines().last().unwrap())));
+    assert!(text(&live).ends_with(&format!("{}\n", best.report.to_string().lines().next().unwrap())));
 }
 
 #[test]

@@ -140,6 +140,23 @@ fn an_outage_pauses_visibly_then_fails_and_the_run_goes_on_when_the_provider_is_
 }
 
 #[test]
+fn a_server_that_was_never_reached_is_waited_for_once() {
+    let lm = Arc::new(ScriptedLm::new(|_| LmErrorKind::Connection));
+    let slept = Arc::new(Mutex::new(Duration::ZERO));
+    let sum = slept.clone();
+    let builder = builder(lm.clone()).outage_waits([2, 10, 60].map(Duration::from_secs)).concurrency(8);
+    let builder = builder.sleep(move |time| {
+        *sum.lock().unwrap() += time;
+        Box::pin(std::future::ready(()))
+    });
+    let error = compile(builder, &task().metric()).unwrap_err().to_string();
+    assert!(error.contains("more than 10 rows failed") && error.contains("cannot be reached"), "{error}");
+    let calls = lm.log().calls();
+    assert_eq!(*slept.lock().unwrap(), Duration::from_secs(calls), "2 s for every second call");
+    assert!(calls < 60, "{calls}");
+}
+
+#[test]
 fn a_stop_during_a_pause_is_no_failure_of_the_call() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.jsonl");

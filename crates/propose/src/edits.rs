@@ -23,8 +23,9 @@ pub(crate) struct Edited {
 /// text.
 pub(crate) fn edits(original: &str, spec: &SignatureSpec, known: &Known) -> Vec<Edited> {
     let rules: Vec<(&str, String)> = [
-        ("label_list", label_list(original, spec, known)),
+        // First what helps most: one reserved place is enough for it.
         ("label_words", words_of_labels(spec, known)),
+        ("label_list", label_list(original, spec, known)),
         ("output_format", output_format(spec)),
         ("field_descriptions", field_descriptions(original, spec)),
     ]
@@ -152,9 +153,9 @@ mod tests {
         let known = Known::of(&(0..10).map(row).collect::<Vec<_>>());
         let spec = |text: &str| SignatureSpec::parse(text).unwrap();
         let all = edits("Route it.", &spec("text -> team: label[billing, delivery]"), &known);
-        assert_eq!(all[1].edit, "label_words");
+        assert_eq!(all[0].edit, "label_words");
         assert_eq!(
-            all[1].instruction,
+            all[0].instruction,
             "Route it.\nText: charged twice\nTeam: billing\nText: is lamp late the\nTeam: delivery"
         );
         assert_eq!(all.len(), 7);

@@ -6,6 +6,8 @@
 //!
 //! It has what real studies have: conditional parameters, a constraint, trials that fail, are pruned, wait and run.
 
+#![expect(clippy::print_stdout, reason = "an example says what it found")]
+
 use std::error::Error;
 
 use teleprompt_tpe::journal::JournalStudy;

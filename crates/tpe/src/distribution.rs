@@ -158,36 +158,43 @@ impl Distribution {
     }
 
     /// One of `n` choices, labelled `0..n`.
+    #[must_use]
     pub fn indices(n: usize) -> Self {
         Self::Categorical { choices: (0..n as i64).map(Choice::Int).collect() }
     }
 
     /// A real number in `[low, high]`.
+    #[must_use]
     pub fn float(low: f64, high: f64) -> Self {
         Self::Float { low, high, log: false, step: None }
     }
 
     /// A real number in `[low, high]` on a logarithmic scale, `low` above 0.
+    #[must_use]
     pub fn log_float(low: f64, high: f64) -> Self {
         Self::Float { low, high, log: true, step: None }
     }
 
     /// A real number of the grid `low, low + step, ..` up to `high`.
+    #[must_use]
     pub fn stepped_float(low: f64, high: f64, step: f64) -> Self {
         Self::Float { low, high, log: false, step: Some(step) }
     }
 
     /// An integer in `[low, high]`.
+    #[must_use]
     pub fn int(low: i64, high: i64) -> Self {
         Self::Int { low, high, log: false, step: 1 }
     }
 
     /// An integer in `[low, high]` on a logarithmic scale, `low` at least 1.
+    #[must_use]
     pub fn log_int(low: i64, high: i64) -> Self {
         Self::Int { low, high, log: true, step: 1 }
     }
 
     /// An integer of the grid `low, low + step, ..` up to `high`.
+    #[must_use]
     pub fn stepped_int(low: i64, high: i64, step: i64) -> Self {
         Self::Int { low, high, log: false, step }
     }

@@ -109,8 +109,8 @@
 //!
 //! | sampler | cost per ask, n trials, D parameters | for | source |
 //! |---|---|---|---|
-//! | [`AutoSampler`] | of what it picks | not having to choose | |
-//! | [`GpSampler`] | O(n³) once and 1,000 O(n²), n up to 200 | up to some hundred trials, 24 parameters; noise | Jones et al. 1998; arXiv:2310.20708, arXiv:2402.02229 |
+//! | [`AutoSampler`] | of what it picks | not having to choose: two of three trials the process's where it can be afforded | |
+//! | [`GpSampler`] | 1,000 O(n²), n up to 200; now and then a fit | up to some hundred trials, 24 parameters; noise | Jones et al. 1998; arXiv:2310.20708, arXiv:2402.02229 |
 //! | [`TpeSampler`] | 24 n D, one tight loop | many trials or parameters, constraints | Bergstra et al. 2011; Watanabe, arXiv:2304.11127; the densities of Optuna 5.0 |
 //! | [`QuasiRandomSampler`] | D | covering a space | Halton 1960, scrambled as in Matoušek 1998 |
 //! | [`RandomSampler`] | D | a baseline | |

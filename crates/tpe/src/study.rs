@@ -38,6 +38,7 @@ pub struct Study<S = Box<dyn Sampler>> {
 /// To go on with the very same values the format must keep every bit of a float: with `serde_json`, switch on
 /// its feature `float_roundtrip`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StudyState {
     /// What is searched.
     pub problem: Problem,
@@ -51,6 +52,7 @@ pub struct StudyState {
 
 impl<S: Sampler> Study<S> {
     /// A study without trials.
+    #[must_use]
     pub fn new(space: SearchSpace, sampler: S, direction: Direction, seed: u64) -> Self {
         let problem = Problem { space, direction, seed };
         let (finished, pending, queue) = Default::default();
@@ -89,6 +91,7 @@ impl<S: Sampler> Study<S> {
     }
 
     /// A copy of everything the study knows.
+    #[must_use]
     pub fn state(&self) -> StudyState {
         StudyState {
             problem: self.problem.clone(),

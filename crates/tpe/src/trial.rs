@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::space::{SearchSpace, Values};
 
 /// Which values are better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Lower is better.
@@ -103,6 +103,7 @@ fn one() -> u64 {
 
 impl Observation {
     /// One measurement of unknown precision, feasible.
+    #[must_use]
     pub fn new(value: f64) -> Self {
         Self { value, variance: None, count: 1, violation: 0.0 }
     }

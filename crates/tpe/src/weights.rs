@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// How the trials of a density are weighted against each other and against its prior.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Weights {

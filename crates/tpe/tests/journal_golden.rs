@@ -40,7 +40,7 @@ fn outcome(number: u64, values: &Values) -> Outcome {
 /// Writes our journal: 22 trials that are finished, one that runs and one that waits.
 fn write(path: &Path) {
     let open = || {
-        let sampler = QuasiRandomSampler::default();
+        let sampler = QuasiRandomSampler;
         JournalStudy::open(path, "ours", space(), sampler, Direction::Minimize, 5).unwrap()
     };
     let mut journal = open();

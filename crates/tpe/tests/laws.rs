@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use proptest::prelude::*;
+use teleprompt_tpe::journal::{JournalError, JournalStudy};
 use teleprompt_tpe::{
-    AskContext, Densities, Dependence, Direction, Distribution, Error, FinishedTrial, Gamma, Observation,
-    Outcome, ParamValue, Problem, RandomSampler, Sampler, SearchSpace, Study, TpeConfig, TpeSampler, Trial,
-    Values, Weights,
+    AskContext, AutoSampler, Densities, Dependence, Direction, Distribution, Error, FinishedTrial, Gamma,
+    Observation, Outcome, ParamValue, Problem, RandomSampler, Sampler, SearchSpace, Study, StudyState,
+    TpeConfig, TpeSampler, Trial, Values, Weights,
 };
 
 fn space(parameters: &[(&str, Distribution)]) -> SearchSpace {
@@ -310,8 +311,17 @@ fn tpe_finds_what_random_does_not() {
 #[test]
 fn samplers_are_send_and_object_safe() {
     fn assert_send<T: Send>() {}
+    fn assert_plain<T: Send + Sync + Unpin + 'static>() {}
     assert_send::<Study>();
-    assert_send::<Study<TpeSampler>>();
+    assert_plain::<Study<TpeSampler>>();
+    assert_plain::<Study<AutoSampler>>();
+    assert_plain::<StudyState>();
+    assert_plain::<TpeConfig>();
+    assert_plain::<SearchSpace>();
+    assert_plain::<FinishedTrial>();
+    assert_plain::<Error>();
+    assert_plain::<JournalStudy<TpeSampler>>();
+    assert_plain::<JournalError>();
     let _: Box<dyn Sampler> = Box::new(
         TpeSampler::new(TpeConfig { dependence: Dependence::Univariate, ..TpeConfig::default() }).unwrap(),
     );

@@ -6,10 +6,11 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use teleprompt_core::lm::{
-    Completion, FinishReason, LmRequest, LmResponse, LmSettings, OutputConstraint, Reasoning, Role,
-    TokenLogprob, Usage,
+    Completion, FinishReason, LmErrorKind, LmRequest, LmResponse, LmSettings, OutputConstraint, Reasoning,
+    Role, TokenLogprob, Usage,
 };
 
+use super::grammar::grammar;
 use super::http::{Failure, disguised, unreadable};
 use super::media;
 use super::takes::Takes;
@@ -25,6 +26,8 @@ pub(crate) struct Dialect {
     pub(crate) completion_tokens: bool,
     /// Reasoning is an object, with an effort or a number of tokens (OpenRouter).
     pub(crate) reasoning_object: bool,
+    /// An answer can be held to a grammar (llama.cpp).
+    pub(crate) grammar: bool,
 }
 
 /// The name that a schema gets on the wire.
@@ -94,7 +97,18 @@ pub(crate) fn body(model: &str, request: &LmRequest, dialect: Dialect) -> Result
         (Some(Reasoning::Tokens(tokens)), _) => (None, Some(json!({ "max_tokens": tokens }))),
         (_, effort) => (effort, None),
     };
+    let grammar = match &request.constraint {
+        Some(OutputConstraint::Regex(regex)) if dialect.grammar => {
+            let refused = || {
+                let why = "the regular expression that binds the answer cannot be written as a grammar of llama.cpp: leave it out";
+                Failure::new(LmErrorKind::InvalidRequest, why)
+            };
+            Some(grammar(regex).ok_or_else(refused)?)
+        }
+        _ => None,
+    };
     let optional = [
+        ("grammar", grammar.map(Value::from)),
         ("temperature", settings.temperature.map(Value::from)),
         (most, settings.max_tokens.map(Value::from)),
         ("n", settings.n.map(Value::from)),
@@ -338,7 +352,7 @@ mod tests {
             (&json!(3), &json!(true), &json!(2))
         );
         assert_eq!((&sent["reasoning_effort"], sent.get("reasoning")), (&json!("low"), None));
-        let dialect = Dialect { completion_tokens: true, reasoning_object: true };
+        let dialect = Dialect { completion_tokens: true, reasoning_object: true, grammar: false };
         let sent = body("m", &full, dialect).unwrap();
         assert_eq!((&sent["max_completion_tokens"], sent.get("max_tokens")), (&json!(7), None));
         assert_eq!((&sent["reasoning"], sent.get("reasoning_effort")), (&json!({"effort": "low"}), None));

@@ -3,7 +3,7 @@
 //!
 //! Where no model is named, the server is asked for its list (`GET BASE/models`) once, before the first call:
 //! the model belongs to the identity under which answers are cached, so it cannot stay open. Deliberately
-//! absent: what one server alone understands (grammars, samplers of its own).
+//! absent: what one server alone understands (samplers of its own), but for llama.cpp's grammars.
 //!
 //! Two services need a little more than an address, and get it by their host names:
 //!
@@ -60,6 +60,7 @@ impl CompatibleLm {
             timeouts: Timeouts::default(),
             json_schema: true,
             completion_tokens: false,
+            grammar: false,
         }
     }
 
@@ -85,6 +86,7 @@ impl Lm for CompatibleLm {
     fn capabilities(&self) -> Capabilities {
         // Whether the model behind it sees, the server knows.
         let able = Capabilities::text().with_json_schema(self.takes.json_schema).with_media(self.takes.media);
+        let able = able.with_regex(self.takes.regex);
         able.with_remote(!self.base.is_loopback())
     }
 
@@ -105,6 +107,7 @@ pub struct CompatibleBuilder {
     timeouts: Timeouts,
     json_schema: bool,
     completion_tokens: bool,
+    grammar: bool,
 }
 
 /// The address without its query, which may hold a secret.
@@ -159,6 +162,13 @@ impl CompatibleBuilder {
         self
     }
 
+    /// Whether the server is llama.cpp's, which honours a grammar: regular expressions are sent as one, so that every
+    /// adapter can hold answers to its form (no). [`CompatibleBuilder::connect`] sees it by itself where no model is named.
+    pub fn llama_cpp(mut self, yes: bool) -> Self {
+        self.grammar = yes;
+        self
+    }
+
     /// The model, without asking the server anything. Without a key, that of a [known service](self) is read from
     /// its variable.
     ///
@@ -193,7 +203,12 @@ impl CompatibleBuilder {
         }
         let mut lm = self.server(&|name| std::env::var(name).ok())?;
         let url = lm.base.to_string();
-        let mut names = models(&lm).await?;
+        let listed = models(&lm).await?;
+        if listed.iter().any(Listed::is_llama_cpp) {
+            lm.takes.regex = true;
+            lm.dialect.grammar = true;
+        }
+        let mut names: Vec<String> = listed.into_iter().map(|model| model.id).collect();
         match (names.pop(), names.is_empty()) {
             (Some(model), true) => {
                 lm.name(model);
@@ -239,12 +254,14 @@ impl CompatibleBuilder {
             headers,
             takes: Takes {
                 json_schema: self.json_schema,
+                regex: self.grammar,
                 reasoning_tokens: service.reasoning_object,
                 ..chat::TAKES
             },
             dialect: Dialect {
                 completion_tokens: self.completion_tokens,
                 reasoning_object: service.reasoning_object,
+                grammar: self.grammar,
             },
         })
     }
@@ -282,15 +299,25 @@ impl Service {
     }
 }
 
-/// The names in the server's list of models.
-async fn models(lm: &CompatibleLm) -> Result<Vec<String>, SpecError> {
+/// A model in the server's list.
+#[derive(Deserialize)]
+struct Listed {
+    id: String,
+    #[serde(default)]
+    owned_by: Option<String>,
+}
+
+impl Listed {
+    fn is_llama_cpp(&self) -> bool {
+        self.owned_by.as_deref() == Some("llamacpp")
+    }
+}
+
+/// The server's list of models.
+async fn models(lm: &CompatibleLm) -> Result<Vec<Listed>, SpecError> {
     #[derive(Deserialize)]
     struct List {
-        data: Vec<Entry>,
-    }
-    #[derive(Deserialize)]
-    struct Entry {
-        id: String,
+        data: Vec<Listed>,
     }
     let listed = async {
         let get = lm.http.client().get(lm.base.join(&["models"])).headers(lm.headers.clone());
@@ -302,7 +329,7 @@ async fn models(lm: &CompatibleLm) -> Result<Vec<String>, SpecError> {
         url: lm.base.to_string(),
         reason: format!("its list of models could not be read ({failure})"),
     })?;
-    Ok(list.data.into_iter().map(|entry| entry.id).collect())
+    Ok(list.data)
 }
 
 /// A checked base URL: http or https, with a host, without user name and password.

@@ -14,6 +14,7 @@ pub mod anthropic;
 pub(crate) mod chat;
 pub mod compatible;
 pub mod gemini;
+mod grammar;
 pub(crate) mod http;
 pub(crate) mod media;
 #[cfg(feature = "openai")]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use teleprompt_core::lm::{
     FinishReason, Lm, LmErrorKind, LmRequest, LmResponse, LmSettings, OutputConstraint, Usage,
 };
-use teleprompt_lm::{CompatibleLm, Retry, RetryPolicy, SpecError, from_spec};
+use teleprompt_lm::{ApiKey, CompatibleLm, Retry, RetryPolicy, SpecError, from_spec};
 use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -214,4 +214,34 @@ async fn the_only_model_of_a_server_needs_no_name() {
     assert!(matches!(error, SpecError::NoModel { .. }), "{error}");
     let elsewhere = CompatibleLm::builder(format!("{}/v2", none.uri())).connect().await.unwrap_err();
     assert!(elsewhere.to_string().contains("list of models could not be read"), "{elsewhere}");
+}
+
+#[tokio::test]
+async fn a_llama_cpp_server_is_held_to_expressions_by_grammars() {
+    let serve = |owner: &'static str| async move {
+        let server = server(vec![answer("Team: billing")]).await;
+        let list = json!({"object": "list", "data": [{"id": "only", "owned_by": owner}]});
+        let models = Mock::given(method("GET")).and(path("/v1/models"));
+        models.respond_with(ResponseTemplate::new(200).set_body_json(list)).mount(&server).await;
+        let key = ApiKey::new(KEY).unwrap();
+        let lm = CompatibleLm::builder(format!("{}/v1", server.uri())).key(key).connect().await.unwrap();
+        (server, lm)
+    };
+    let held = |regex: &str| request().with_constraint(Some(OutputConstraint::Regex(regex.to_owned())));
+    let (llama, lm) = serve("llamacpp").await;
+    assert!(lm.capabilities().regex && lm.capabilities().json_schema);
+    lm.generate(&held("Team: (billing|delivery)")).await.unwrap();
+    let sent = last_body(&llama).await;
+    assert_eq!(sent["grammar"], json!(r#"root ::= "Team: " (("billing" | "delivery"))"#));
+    assert!(sent.get("response_format").is_none());
+    let error = lm.generate(&held(r"\bword\b")).await.unwrap_err();
+    assert_eq!(error.kind, LmErrorKind::InvalidRequest);
+    assert!(error.to_string().contains("grammar"), "{error}");
+
+    // Another server is asked for nothing that it does not know.
+    let (_other, lm) = serve("vllm").await;
+    assert!(!lm.capabilities().regex);
+    assert_eq!(lm.generate(&held("a")).await.unwrap_err().kind, LmErrorKind::InvalidRequest);
+    let named = CompatibleLm::builder("http://localhost:1/v1").model("m").llama_cpp(true).build().unwrap();
+    assert!(named.capabilities().regex);
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use teleprompt_core::lm::{Lm, LmErrorKind, LmRequest, LmSettings, Message};
+use teleprompt_core::lm::{Lm, LmErrorKind, LmRequest, LmSettings, Message, OutputConstraint};
 use teleprompt_lm::{AnthropicLm, ApiKey, CompatibleLm};
 use teleprompt_testkit::conformance;
 
@@ -37,6 +37,15 @@ async fn a_real_server_keeps_the_laws_and_takes_what_is_sent() {
     }
     let spelled: String = answer.logprobs.iter().map(|token| token.token.as_str()).collect();
     assert!(spelled.starts_with(answer.text.trim()), "{spelled:?} and {:?}", answer.text);
+
+    let form = "Team: (billing|delivery)\\nWhy: [^\\n]{1,40}";
+    let held = LmRequest::new(vec![Message::user("Who answers \"I was charged twice\"?")])
+        .with_constraint(Some(OutputConstraint::Regex(form.to_owned())));
+    let answer = compatible.generate(&held).await.unwrap().text;
+    assert!(
+        answer.starts_with("Team: billing\nWhy: ") || answer.starts_with("Team: delivery\nWhy: "),
+        "{answer}"
+    );
 
     let long = LmRequest::new(vec![Message::user("word ".repeat(9_000))]);
     let all: [&dyn Lm; 2] = [&compatible, &anthropic];

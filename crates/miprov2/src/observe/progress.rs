@@ -10,7 +10,7 @@ use teleprompt_core::{Event, Observer, Stage};
 /// Shows how far a run is.
 ///
 /// On a terminal one line is rewritten as the stages go on, side by side. Elsewhere each stage says once that it begins and
-/// with how many steps. Trials on all rows, calls that are made again, pauses, caps, warnings and the report have lines of their own
+/// with how many steps. Trials on all rows, calls that are made again, pauses, caps, warnings and the outcome have lines of their own
 /// on both.
 pub struct Progress {
     state: Mutex<State>,
@@ -108,7 +108,9 @@ impl State {
             Event::Warning { message } => self.line(&format!("warning: {message}")),
             Event::Ended { line } => {
                 self.stages.clear();
-                line.lines().try_for_each(|line| self.line(line))
+                // The rest of the report is for who asked for the run.
+                let outcome = line.lines().position(|line| line.starts_with("validation")).unwrap_or(0);
+                line.lines().take(outcome + 1).try_for_each(|line| self.line(line))
             }
             _ => Ok(()),
         }

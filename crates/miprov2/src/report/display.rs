@@ -59,6 +59,12 @@ impl fmt::Display for Report {
                 100.0 * posterior.gain_sd
             )?;
         }
+        for choice in &self.winner.choices {
+            let pool = self.instructions.get(choice.predictor.as_str());
+            if let Some(won) = pool.and_then(|pool| pool.get(choice.instruction)) {
+                write!(f, "\ninstruction  {}: {}", choice.predictor, won.origin.label())?;
+            }
+        }
         let full = self.trials.iter().filter(|trial| trial.kind != TrialKind::Minibatch).count();
         write!(
             f,
@@ -99,7 +105,7 @@ impl fmt::Display for Report {
                 write!(f, "{sign}{} {seconds:.1}", stage_word(*stage))?;
                 sign = ", ";
             }
-            if sign == ", " {
+            if self.process.stage_seconds.len() > 1 {
                 write!(f, "; stages overlap")?;
             }
         }

@@ -118,6 +118,9 @@ fn usd(
     stages: &BTreeMap<Stage, BTreeMap<CallRole, CallCounts>>,
 ) -> Option<BTreeMap<Stage, f64>> {
     let config = run.config;
+    if stages.is_empty() {
+        return None;
+    }
     let model = |role: CallRole| match role {
         CallRole::Prompt => config.prompt_lm.model(),
         CallRole::Teacher => config.teacher.lm.as_ref().unwrap_or(&config.task_lm).model(),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use teleprompt_core::evaluate::RowResult;
 use teleprompt_core::lm::ModelId;
 use teleprompt_core::{CallCounts, CallRole, Candidate, Program, SavedError, SavedProgram, Stage};
-use teleprompt_propose::{ProposedInstruction, Rejection};
+use teleprompt_propose::{ProposedInstruction, Rejection, TipTable, Tried};
 
 pub(crate) use make::{difference, make};
 pub use ranking::{Ensemble, Ranked};
@@ -267,6 +267,21 @@ impl Report {
             .flat_map(|trial| trial.failed.iter().map(|failed| (format!("trial {}", trial.number), failed)));
         let test = self.test.iter().flat_map(|test| &test.failed).map(|failed| ("test".to_owned(), failed));
         bootstrap.chain(trials).chain(test)
+    }
+
+    /// Which tips won: what came of the instructions of each origin, over all trials.
+    pub fn tips(&self) -> TipTable {
+        let pools = self.instructions.iter().map(|(predictor, pool)| (predictor.as_str(), pool.as_slice()));
+        let tried = self.trials.iter().flat_map(|trial| {
+            let scored = trial.score.map(|score| (score, trial.requested));
+            trial.choices.iter().filter_map(move |choice| {
+                let (score, rows) = scored?;
+                Some(Tried { predictor: choice.predictor.as_str(), index: choice.instruction, score, rows })
+            })
+        });
+        let winners =
+            self.winner.choices.iter().map(|choice| (choice.predictor.as_str(), choice.instruction));
+        TipTable::of(pools, tried, winners)
     }
 
     /// The winner's instruction for each predictor.

@@ -4,7 +4,6 @@ use teleprompt_core::lm::{LmError, LmRequest, LmResponse, ModelId};
 use teleprompt_core::{CallRole, Stage};
 
 /// The spans of a run.
-#[derive(Default)]
 pub(crate) struct Spans;
 
 /// A span that other work runs in.
@@ -15,6 +14,10 @@ pub(crate) struct Scope;
 pub(crate) struct CallSpan;
 
 impl Spans {
+    pub(crate) fn none() -> Self {
+        Self
+    }
+
     pub(crate) fn begin() -> Self {
         Self
     }

@@ -30,17 +30,16 @@ pub(crate) struct CallSpan {
     content: bool,
 }
 
-impl Default for Spans {
-    fn default() -> Self {
+impl Spans {
+    /// No spans: of a run that has not begun.
+    pub(crate) fn none() -> Self {
         Self { run: Span::none(), stages: Mutex::default() }
     }
-}
 
-impl Spans {
     /// The spans of a run that begins, in the current span.
     pub(crate) fn begin() -> Self {
         let run = info_span!("optimize", "otel.name" = "optimize mipro_v2", "otel.kind" = "internal");
-        Self { run, ..Self::default() }
+        Self { run, stages: Mutex::default() }
     }
 
     pub(crate) fn run(&self) -> Scope {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::executor::block_on;
-use teleprompt_core::{CallRole, Ctx, PlainAdapter};
+use teleprompt_core::{CallRole, Ctx, LmRequest, PlainAdapter};
 use teleprompt_propose::{CallRange, GroundedProposer, ProposalRequest, Proposer};
+
+use teleprompt_testkit::ScriptedLm;
 
 use crate::support::*;
 
@@ -59,6 +61,28 @@ fn the_calls_are_those_of_the_formula() {
     check(30, 2, 3, 3);
     check(101, 2, 9, 10);
     check(400, 1, 18, 10);
+}
+
+#[test]
+fn the_least_and_the_most_are_reached() {
+    let calls = |lm: ScriptedLm| {
+        let (program, trainset, sets) = (Mail::new(2), rows(100), demo_sets());
+        let request = ProposalRequest::new(&program, &trainset, &sets).with_num_candidates(4);
+        let lm = Arc::new(lm);
+        propose(&GroundedProposer::default(), &lm, &request).unwrap();
+        (lm.log().calls(), GroundedProposer::default().plan(&request))
+    };
+    // No proposal can be used: each of the six places is asked for three times.
+    let (made, plan) = calls(model(|_| "...".to_owned()));
+    assert_eq!((made, plan.most), (11 + 3 + 6 * 3, 11 + 3 + 6 * 3));
+    // All readers say the same: those of the third wave are not asked. The two observations of the first are merged.
+    let (made, plan) = calls(ScriptedLm::new(|request: &LmRequest| match kind(request) {
+        Kind::Rows => "Summary: Letters of customers.".to_owned(),
+        Kind::Proposal => distinct(request),
+        _ => grounding(request),
+    }));
+    assert_eq!(plan.least, 5 + 3 + 6);
+    assert!(plan.least <= made && made <= plan.least + 1, "{made}");
 }
 
 #[test]

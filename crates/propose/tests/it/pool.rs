@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use teleprompt_core::LmRequest;
+use teleprompt_core::{Candidate, LmRequest, PredictorParams};
 use teleprompt_propose::{
     GroundedProposer, Grounding, InstructionOrigin, ProposalRequest, Proposals, ProposedInstruction,
     Proposer, RejectReason, Tip, TipLibrary,
@@ -133,6 +133,18 @@ fn an_over_long_proposal_is_rejected_unless_the_current_one_is_long() {
     let long: &'static str = (0..300).map(|i| format!("word{i} ")).collect::<String>().leak();
     let proposals = run(&bare(), first_then_distinct(long), 1, 2);
     assert_eq!(proposals.rejected[0].reason, RejectReason::TooLong { chars: long.trim().len(), limit: 1200 });
+
+    // Twice the length of the current instruction is allowed.
+    let (program, sets) = (Mail::new(1), demo_sets());
+    let params = PredictorParams {
+        instruction: Some("Sort it well. ".repeat(100).into()),
+        ..PredictorParams::default()
+    };
+    let mut start = Candidate::default();
+    start.set("route".into(), params);
+    let request = ProposalRequest::new(&program, &[], &sets).with_num_candidates(2).with_start(&start);
+    let proposals = propose(&bare(), &Arc::new(model(move |_| long.to_owned())), &request).unwrap();
+    assert_eq!((proposals.rejected.len(), proposals.instructions["route"].len()), (0, 2));
 }
 
 #[test]

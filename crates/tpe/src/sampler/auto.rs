@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{AskContext, GpSampler, Sampler, TpeSampler};
 use crate::error::Error;
 use crate::space::{SearchSpace, Values};
@@ -19,7 +21,8 @@ const MOST_TRIALS: usize = 300;
 const HEDGE: u64 = 3;
 
 /// What an [`AutoSampler`] picked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Pick {
     /// [`GpSampler`].
@@ -29,7 +32,8 @@ pub enum Pick {
 }
 
 /// Why an [`AutoSampler`] picked what it picked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
     /// Few trials in few dimensions: a model of all of them is affordable, and every trial should count.
@@ -106,11 +110,13 @@ pub struct AutoSampler {
 
 impl AutoSampler {
     /// A fresh sampler.
+    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// What trial `number` would come from if it were asked for now, and why.
+    #[must_use]
     pub fn pick(&self, space: &SearchSpace, number: u64) -> (Pick, Reason) {
         let free = space.parameters().iter().filter(|p| p.distribution.only_value().is_none()).count();
         if self.infeasible {

@@ -53,6 +53,20 @@ const CLIMB: usize = 120;
 /// the newest. Some milliseconds with 100 trials. Each fit takes O(m³) with m at most 60; it begins from scratch when
 /// there are a fifth more trials than the last time. Little per tell.
 ///
+/// ```
+/// use teleprompt_tpe::{Direction, Distribution, GpSampler, Observation, SearchSpace, Study};
+///
+/// let space = SearchSpace::builder().param("x", Distribution::float(-1.0, 2.0)).build()?;
+/// let mut study = Study::new(space, GpSampler::new(), Direction::Minimize, 1);
+/// for _ in 0..20 {
+///     let trial = study.ask()?;
+///     let mean_of_four = trial.values.float("x").unwrap_or(1.0).powi(2);
+///     study.tell_with(trial.number, Observation::new(mean_of_four).with_count(4))?;
+/// }
+/// assert!(study.best().and_then(|best| best.value()) < Some(1e-3));
+/// # Ok::<(), teleprompt_tpe::Error>(())
+/// ```
+///
 /// # Limits
 ///
 /// For up to about 20 parameters and some hundred trials; constraints are not modelled (infeasible trials
@@ -95,6 +109,7 @@ struct Fit {
 
 impl GpSampler {
     /// A fresh sampler.
+    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }

@@ -10,6 +10,7 @@ use super::super::family::Better;
 use super::super::record::Comparison;
 use super::super::stats::ratio_of_means;
 use super::measure::{Outcome, Scale, VariantOutcome};
+use super::variant::Variant;
 
 const HEADINGS: [&str; 7] = [
     "proposer",
@@ -41,7 +42,7 @@ pub(crate) fn markdown(model: &str, scale: &Scale, outcomes: &[Outcome]) -> Stri
             HEADINGS.join(" | "),
             "---|".repeat(HEADINGS.len())
         );
-        let all = outcome.variants.first();
+        let all = outcome.variants.iter().find(|outcome| outcome.variant == Variant::All);
         for variant in &outcome.variants {
             let _ = writeln!(out, "| {} |", cells(variant, all, scale).join(" | "));
         }

@@ -5,7 +5,7 @@ use teleprompt_miprov2::adaptive::AdaptiveConfig;
 use crate::error::Error;
 
 /// What is changed, by name.
-pub(crate) const CHANGES: [&str; 10] = [
+pub(crate) const CHANGES: [&str; 15] = [
     "rows not stratified",
     "no own effects",
     "no pair effects",
@@ -16,6 +16,11 @@ pub(crate) const CHANGES: [&str; 10] = [
     "no early end",
     "no confirmation",
     "no paired noise",
+    "a guard of 0.7",
+    "1 chunk at once",
+    "4 chunks",
+    "16 chunks",
+    "32 chunks",
 ];
 
 /// Applies a change.
@@ -32,6 +37,11 @@ pub(crate) fn apply(change: &str, config: &mut AdaptiveConfig) -> Result<(), Err
         "no early end" => config.worthwhile = 0.0,
         "no paired noise" => ingredients.paired_noise = false,
         "no confirmation" => ingredients.sure = 0.0,
+        "a guard of 0.7" => config.guard = 0.7,
+        "1 chunk at once" => config.chunks = 1,
+        "4 chunks" => config.chunks = 4,
+        "16 chunks" => config.chunks = 16,
+        "32 chunks" => config.chunks = 32,
         other => return Err(Error::Usage(format!("no change `{other}`"))),
     }
     Ok(())

@@ -40,6 +40,8 @@ pub(crate) struct Verdict {
     pub(crate) gain: f64,
     /// Unique (combination, row) pairs.
     pub(crate) cost: f64,
+    /// Plans, each made when all runs of the one before are told; 0 for strategies without plans.
+    pub(crate) rounds: f64,
 }
 
 /// What all searches on a landscape came to: by contender, then by seed.
@@ -211,6 +213,7 @@ fn adaptive(
         }
         let scores: Vec<Option<f64>> = plan.iter().map(|run| ledger.run(&run.choices, run.row)).collect();
         planner.tell(&scores).map_err(failed)?;
+        ledger.next_round();
         ledger.incumbent(|| planner.conclude().winner);
     }
     planner.decision().map(|decision| decision.winner).ok_or_else(|| failed("the search has not ended"))
@@ -223,6 +226,7 @@ fn verdict(terrain: &dyn Terrain, found: &[usize], ledger: &Ledger<'_>) -> Verdi
         harm: (terrain.truth(&default) - truth).max(0.0),
         gain: terrain.unseen(found) - terrain.unseen(&default),
         cost: ledger.spent() as f64,
+        rounds: ledger.rounds() as f64,
     }
 }
 

@@ -129,8 +129,13 @@ impl Family for Search {
             judged.push(Judged { name, group, verdicts, curves });
             keep(&show::comparisons(&judged, &contenders, peers))
         };
+        // A held-out landscape is for the whole measurement alone.
+        let public_only = options.quick || options.ablate;
         for landscape in &landscapes {
             let group = if landscape.role == Role::Public { Group::Public } else { Group::HeldOut };
+            if public_only && group != Group::Public {
+                continue;
+            }
             let make = |seed| -> Box<dyn terrain::Terrain + '_> { Box::new(Recorded::new(landscape, seed)) };
             note(landscape.name.clone(), group, &make)?;
         }

@@ -14,6 +14,7 @@ use crate::bench::family::Draw;
 use crate::bench::peers::Peer;
 use crate::bench::plot::{Axis, Middle, Plot, Scale, Series, grid};
 use crate::error::Error;
+use crate::landscape::Role;
 use crate::workspace::Workspace;
 
 /// Seeds of a plot.
@@ -41,6 +42,9 @@ pub(super) fn plots(
         Ok(())
     };
     for landscape in &recorded::all(workspace)? {
+        if options.quick && landscape.role != Role::Public {
+            continue;
+        }
         let make = |seed| -> Box<dyn Terrain + '_> { Box::new(Recorded::new(landscape, seed)) };
         one(&landscape.name, &make, false)?;
     }

@@ -173,8 +173,8 @@ impl Show<'_> {
     fn totals(&self) -> String {
         let mut text = format!(
             "\nAgainst {} at its full cost: geometric mean over landscapes of the ratio of mean regrets (below 1: better than \
-             it), 95 % interval, and the worst landscape:\n\n| strategy | simulated | public | held out | harm rate | harm size |\n\
-             |---|---|---|---|---|---|\n",
+             it), 95 % interval, and the worst landscape; rounds of runs that follow one another, mean:\n\n| strategy | simulated | public | held out | harm rate | harm size | rounds |\n\
+             |---|---|---|---|---|---|---|\n",
             self.name(&self.contenders[0])
         );
         for (index, contender) in self.contenders.iter().enumerate().skip(1) {
@@ -190,15 +190,19 @@ impl Show<'_> {
                 self.total(&[Group::DefaultBest, Group::Flat], index, of, floor)
                     .map_or_else(|| "-".to_owned(), shown)
             };
+            let rounds: Vec<f64> =
+                self.judged.iter().map(|judged| mean(&judged.verdicts[index], |v| v.rounds)).collect();
+            let rounds = rounds.iter().sum::<f64>() / rounds.len().max(1) as f64;
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} |",
                 self.name(contender),
                 regret(Group::Simulated),
                 regret(Group::Public),
                 regret(Group::HeldOut),
                 harm(harm_rate, RATE_FLOOR),
                 harm(|v| v.harm, SIZE_FLOOR),
+                if rounds > 0.0 { format!("{rounds:.1}") } else { "-".to_owned() },
             );
         }
         text

@@ -63,7 +63,10 @@ mod tests {
     use super::*;
 
     fn verdicts(regrets: &[f64]) -> Vec<Verdict> {
-        regrets.iter().map(|&regret| Verdict { regret, harm: 0.0, gain: 0.0, cost: 1.0 }).collect()
+        regrets
+            .iter()
+            .map(|&regret| Verdict { regret, harm: 0.0, gain: 0.0, cost: 1.0, rounds: 0.0 })
+            .collect()
     }
 
     #[test]

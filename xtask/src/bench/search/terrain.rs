@@ -44,18 +44,29 @@ pub(crate) struct Ledger<'a> {
     terrain: &'a dyn Terrain,
     seen: RefCell<BTreeMap<Vec<usize>, Vec<bool>>>,
     spent: Cell<usize>,
+    rounds: Cell<usize>,
     track: Option<RefCell<Track>>,
 }
 
 impl<'a> Ledger<'a> {
     pub(crate) fn new(terrain: &'a dyn Terrain) -> Self {
-        Self { terrain, seen: RefCell::default(), spent: Cell::new(0), track: None }
+        Self { terrain, seen: RefCell::default(), spent: Cell::new(0), rounds: Cell::new(0), track: None }
     }
 
     /// One that keeps what the search would have returned, had it been ended earlier.
     pub(crate) fn tracking(terrain: &'a dyn Terrain) -> Self {
         let track = Track::of_default(terrain);
         Self { track: Some(RefCell::new(track)), ..Self::new(terrain) }
+    }
+
+    /// Notes that all runs which were planned together have been made.
+    pub(crate) fn next_round(&self) {
+        self.rounds.set(self.rounds.get() + 1);
+    }
+
+    /// How often that was.
+    pub(crate) fn rounds(&self) -> usize {
+        self.rounds.get()
     }
 
     /// Notes what the search would return if it ended now; nothing is asked unless that is kept.

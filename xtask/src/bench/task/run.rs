@@ -21,7 +21,7 @@ const TICKS: f64 = 100.0;
 /// Our own side as a process.
 pub(crate) fn ours() -> Result<Peer, Error> {
     let program: PathBuf = std::env::current_exe().map_err(failed)?;
-    Ok(Peer::program(OURS, Command::new(program).arg("task-worker")))
+    Ok(Peer::program(OURS, Command::new(program).arg("optimizer-worker")))
 }
 
 /// What a tested program said.
@@ -126,7 +126,8 @@ fn peak_mib(peer: &Peer) -> Option<f64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? / 1024.0)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::super::work::{Optimizer, Scale, rows, tests::sample};
     use super::*;

@@ -182,8 +182,11 @@ fn points(d: &PairedDifference) -> String {
     format!("{:+.1} ({:+.1} to {:+.1})", 100.0 * d.mean, 100.0 * d.low, 100.0 * d.high)
 }
 
-/// What of a run costs: less is better.
-const COSTS: [(&str, &str, fn(&Figures) -> Option<f64>); 6] = [
+/// A figure of a run, if there is one.
+type Figure = fn(&Figures) -> Option<f64>;
+
+/// What of a run costs, with its unit: less is better.
+const COSTS: [(&str, &str, Figure); 6] = [
     ("LM calls", "", |figures| Some(figures.calls as f64)),
     ("tokens in", "", |figures| Some(figures.tokens_in as f64)),
     ("tokens out", "", |figures| Some(figures.tokens_out as f64)),
@@ -236,7 +239,7 @@ fn costs(
     table: &Table,
     ours: Optimizer,
     peer: Optimizer,
-    (name, unit, figure): (&str, &str, fn(&Figures) -> Option<f64>),
+    (name, unit, figure): (&str, &str, Figure),
 ) -> Comparison {
     let theirs = table.finished(peer);
     let both = table.finished(ours).into_iter().filter_map(|(seed, own)| {

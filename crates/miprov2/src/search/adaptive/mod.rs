@@ -36,10 +36,14 @@
 //!    many does not win for its luck. The default is kept unless the leader is better with probability
 //!    [`guard`](AdaptiveConfig::guard). That probability is averaged over models in which combinations differ much or hardly at
 //!    all, weighed by how well each explains what was seen: a model that takes differences for granted finds them in noise. And
-//!    its noise is that of the two's own differences, row by row: near-twins differ by less.
+//!    its noise is that of the two's own differences, row by row: near-twins differ by less. At 0.6, the usual guard, a
+//!    loss weighs about twice what a gain does; at 0.7 a winner was missed on a landscape where few candidates beat the default, at 0.5 the
+//!    default was lost twice as often where it is the best.
 //!
 //! What was measured and left out, since it did not pay: top-two sampling, learning the scale of differences for planning, a
-//! fixed last part of the budget for leader and default, noise fitted to the spread of the scores. See `docs/BENCHMARKS.md`.
+//! fixed last part of the budget for leader and default, noise fitted to the spread of the scores; halving by the model's expected
+//! values in place of the knowledge gradient (public landscapes at the reference's cost: 0.8 of its regret, not 0.5); fewer first rows
+//! for the default (more harm, no less regret). See `docs/BENCHMARKS.md`.
 //!
 //! # Limits
 //! Noise is that of right-or-wrong answers in the middle of the scale; finely graded scores, or nearly all right ones, are treated as

@@ -38,7 +38,7 @@ impl Gamma {
 }
 
 /// Which parameters share a density.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Dependence {
@@ -49,7 +49,7 @@ pub enum Dependence {
 }
 
 /// How the first trials are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Startup {
@@ -60,6 +60,17 @@ pub enum Startup {
 }
 
 /// The settings of a [`TpeSampler`](super::TpeSampler).
+///
+/// More may come: start from one of the presets.
+///
+/// ```
+/// use teleprompt_tpe::{Dependence, TpeConfig, TpeSampler};
+///
+/// let config = TpeConfig { dependence: Dependence::Univariate, max_others: Some(2_000), ..TpeConfig::default() };
+/// let sampler = TpeSampler::new(config)?;
+/// assert!(TpeSampler::new(TpeConfig { n_ei_candidates: 0, ..TpeConfig::optuna() }).is_err());
+/// # Ok::<(), teleprompt_tpe::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TpeConfig {
@@ -94,6 +105,7 @@ pub struct TpeConfig {
 
 impl TpeConfig {
     /// The densities of Optuna 5.0's `TPESampler` with its defaults (multivariate, constant liar).
+    #[must_use]
     pub fn optuna() -> Self {
         Self {
             n_startup_trials: 10,
@@ -117,6 +129,7 @@ impl TpeConfig {
     /// Gaps are measured and choices smoothed as in Optuna, while the author's program (`tpe_tutorial` on OptunaHub)
     /// takes the ends of the range and the middle for neighbours and gives a choice 80 % of its kernel. No more than 25
     /// trials are good, as there.
+    #[must_use]
     pub fn tutorial() -> Self {
         let bandwidth = Bandwidth::Neighbours { most: 1.0 / 0.03, exponent: 2.0 };
         Self {
