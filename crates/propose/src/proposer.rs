@@ -105,8 +105,8 @@ pub trait Proposer: Send + Sync {
     /// tried. None of them is in the request's history or known to it; there may be fewer than asked for, or none.
     ///
     /// The default proposes nothing, and no strategy of MIPROv2 asks: at equal numbers of instructions, a later round has not
-    /// been shown to gain anything over one round (`docs/BENCHMARKS.md`, family propose: +2.5 points on the sample task, 95 %:
-    /// -3.6 to +8.6, with a small model). Who has a better model calls it and goes on from what it gives, as
+    /// been shown to gain anything over one round (`docs/BENCHMARKS.md`, family propose: +1.2 points on the sample task, 95 %:
+    /// -1.8 to +4.3, two seeds, with a small model). Who has a better model calls it and goes on from what it gives, as
     /// `examples/own_proposer.rs` does.
     ///
     /// # Errors
