@@ -13,9 +13,7 @@ use teleprompt_propose::{GroundedProposer, Proposer};
 
 use crate::caps::{Caps, TokenPrice};
 use crate::checkpoint::Place;
-use crate::config::{
-    AdaptiveSearch, Auto, Budget, Clock, Config, ProgramRuns, ReferenceSearch, Strategy, Teacher,
-};
+use crate::config::{Auto, Budget, Clock, Config, ProgramRuns, ReferenceSearch, Strategy, Teacher};
 use crate::error::{ConfigError, ConfigProblem};
 use crate::gate::{Sleep, StopSignal, sleep_on_a_thread};
 use crate::optimizer::MiproV2;
@@ -182,9 +180,9 @@ impl MiproV2Builder {
         self
     }
 
-    /// How the combinations are searched. Without it by the adaptive search, unless a setting is made that only the reference's
-    /// search has: `num_trials`, `minibatch`, `minibatch_size`, `minibatch_full_eval_steps`, `trials_ahead`, `patience` and
-    /// `prefer_shorter` choose that one. The run's first line says which strategy runs, and why.
+    /// How the combinations are searched; without it by [`Strategy::default`]. `num_trials`, `minibatch`, `minibatch_size`,
+    /// `minibatch_full_eval_steps`, `trials_ahead`, `patience` and `prefer_shorter` are settings of the reference's search and choose it
+    /// where no strategy is named. The run's first line says which strategy runs, and why.
     pub fn strategy(mut self, strategy: Strategy) -> Self {
         if let Strategy::Reference(search) = strategy {
             self.search = search;
@@ -406,7 +404,11 @@ impl MiproV2Builder {
             Some(Strategy::Adaptive(search)) => (Some(search), "asked for".to_owned()),
             Some(Strategy::Reference(_)) => (None, "asked for".to_owned()),
             None if self.of_reference.is_empty() => {
-                (Some(AdaptiveSearch::default()), "the default".to_owned())
+                let adaptive = match Strategy::default() {
+                    Strategy::Adaptive(search) => Some(search),
+                    Strategy::Reference(_) => None,
+                };
+                (adaptive, "the default".to_owned())
             }
             None => {
                 let names: Vec<String> = self.of_reference.iter().map(|name| format!("`{name}`")).collect();

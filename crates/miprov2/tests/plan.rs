@@ -145,7 +145,8 @@ fn the_plan_reads_well_and_tells_a_time() {
     let task = SimTask::new(1);
     let builder =
         MiproV2::builder().task_lm(Arc::new(task.lm())).price("simulated", TokenPrice::new(0.15, 0.6));
-    let optimizer = builder.build().unwrap();
+    let adaptive = teleprompt_miprov2::Strategy::Adaptive(teleprompt_miprov2::AdaptiveSearch::default());
+    let optimizer = builder.strategy(adaptive).build().unwrap();
     let data =
         Dataset::new(task.examples(0..200)).val(task.examples(1000..1100)).test(task.examples(5000..5100));
     let plan = optimizer.plan(&task.program(), &data).unwrap();
