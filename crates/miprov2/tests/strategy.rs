@@ -164,7 +164,7 @@ fn a_finished_run_is_told_again_from_its_checkpoint() {
 fn it_finds_programs_at_least_as_good_as_the_references() {
     let rows = |task: &SimTask| task.examples(20_000..22_000);
     let (mut ours, mut reference, mut runs, mut reference_runs) = (0.0, 0.0, 0, 0);
-    for seed in 0..12 {
+    for seed in 0..48 {
         let task = if seed % 2 == 0 { SimTask::new(seed) } else { SimTask::two_stage(seed) };
         let spent = |best: &Optimized| best.report.requested_runs() - best.report.known_runs();
         let best = compile(&task, adaptive(Arc::new(task.lm())).seed(seed));
@@ -175,7 +175,7 @@ fn it_finds_programs_at_least_as_good_as_the_references() {
         reference += task.exact_score(&best.candidate, &rows(&task));
         reference_runs += spent(&best);
     }
-    assert!(runs <= reference_runs + 12 * 250, "{runs} and {reference_runs} program runs");
-    // 71.9 and 69.5 % when this was written.
-    assert!(ours >= reference, "{} and {}", ours / 12.0, reference / 12.0);
+    assert!(runs <= reference_runs + 48 * 250, "{runs} and {reference_runs} program runs");
+    // 72.3 and 71.2 % when this was written; a dozen tasks are too few to tell them apart.
+    assert!(ours >= reference, "{} and {}", ours / 48.0, reference / 48.0);
 }
