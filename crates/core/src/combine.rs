@@ -156,7 +156,7 @@ where
         }
         match best {
             Some(Ok((_, output, run))) => {
-                cx.absorb(run.trace());
+                cx.absorb(run.into_trace());
                 Ok(output)
             }
             Some(Err(error)) => Err(error),

@@ -159,6 +159,11 @@ impl Ctx {
         self.recorder.as_ref().map(|recorder| recorder.trace()).unwrap_or_default()
     }
 
+    /// The trace of a run that has ended.
+    pub(crate) fn into_trace(self) -> Trace {
+        self.recorder.map(|recorder| recorder.take()).unwrap_or_default()
+    }
+
     /// Adds the calls of a run that had a trace of its own.
     pub(crate) fn absorb(&self, trace: Trace) {
         if let Some(recorder) = &self.recorder {
@@ -208,7 +213,7 @@ impl Ctx {
         predictor.spec().check_inputs(&inputs)?;
         let (name, params) = self.bindings.resolve(predictor)?;
         let place = self.recorder.as_ref().map(|recorder| recorder.begin());
-        let ask = |adapter| self.ask(adapter, predictor, &name, &params, &inputs);
+        let ask = |adapter| self.ask(adapter, predictor, name, params, &inputs);
         let (mut read, mut text) = ask(&*self.adapter).await?;
         if let (Err(_), Some(fallback)) = (&read, &self.fallback) {
             self.meter.count_fallback(self.role, self.lm.model());
@@ -219,7 +224,7 @@ impl Ctx {
             let step = TraceStep { predictor: name.clone(), inputs, outputs: outputs.clone() };
             recorder.record(place, step);
         }
-        Ok((outputs, Answer { predictor: name, text }))
+        Ok((outputs, Answer { predictor: name.clone(), text }))
     }
 
     /// One LM call through `adapter`: what was read, and the answer.
@@ -326,12 +331,15 @@ impl Bindings {
         Ok(Self { bound: Some(bound.collect()) })
     }
 
-    fn resolve(&self, predictor: &Predictor) -> Result<(PredictorName, PredictorParams), Error> {
+    fn resolve<'a>(
+        &'a self,
+        predictor: &'a Predictor,
+    ) -> Result<(&'a PredictorName, &'a PredictorParams), Error> {
         match &self.bound {
-            None => Ok((PredictorName::new(predictor.spec().name()), predictor.params().clone())),
+            None => Ok((predictor.own_name(), predictor.params())),
             Some(bound) => bound
                 .get(predictor.id())
-                .cloned()
+                .map(|(name, params)| (name, params))
                 .ok_or_else(|| Error::Unlisted { signature: predictor.spec().name().to_owned() }),
         }
     }

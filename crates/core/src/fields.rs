@@ -150,6 +150,14 @@ pub trait FromFields: Sized {
     /// # Errors
     /// [`FieldsError`] names the field that is missing or of the wrong type.
     fn from_fields(fields: &Fields) -> Result<Self, FieldsError>;
+
+    /// As [`FromFields::from_fields`], for a type that can take the fields over.
+    ///
+    /// # Errors
+    /// As [`FromFields::from_fields`].
+    fn from_owned(fields: Fields) -> Result<Self, FieldsError> {
+        Self::from_fields(&fields)
+    }
 }
 
 impl IntoFields for Fields {
@@ -161,6 +169,10 @@ impl IntoFields for Fields {
 impl FromFields for Fields {
     fn from_fields(fields: &Fields) -> Result<Self, FieldsError> {
         Ok(fields.clone())
+    }
+
+    fn from_owned(fields: Fields) -> Result<Self, FieldsError> {
+        Ok(fields)
     }
 }
 

@@ -10,6 +10,29 @@
 //!
 //! A program is shared and never changed. What differs between two runs of it is data in its [`Ctx`].
 //!
+//! ```
+//! use std::sync::Arc;
+//! use teleprompt_core::{Ctx, Evaluate, Example, Fields, Predictor, SignatureSpec, metric};
+//! # use teleprompt_testkit::ScriptedLm;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let lm = ScriptedLm::new(|_| "[[ ## answer ## ]]\n2");
+//! let program = Predictor::new(SignatureSpec::parse("question -> answer: int")?);
+//! let rows = [("1 + 1?", 2), ("2 + 2?", 4)]
+//!     .map(|(question, answer)| Fields::new().with("question", question).with("answer", answer));
+//! let rows = Example::all_with_inputs(rows, &["question"])?;
+//!
+//! // `lm`: any model. This one says 2, whatever it is asked.
+//! let cx = Ctx::new(Arc::new(lm));
+//! let metric = metric::exact_match("answer");
+//! let run = Evaluate::new(&rows, &metric).concurrency(16).run(&program, &cx);
+//! let evaluation = futures::executor::block_on(run)?;
+//! assert_eq!(evaluation.score(), Some(0.5));
+//! println!("{evaluation}");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! **Absent on purpose:** an executor, files, the network, any provider. Implementations of [`Lm`] live in
 //! `teleprompt-lm`, optimizers in `teleprompt-miprov2`.
 

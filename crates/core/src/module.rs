@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{self, BoxFuture};
+use futures::{FutureExt, TryFutureExt};
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::PredictorName;
@@ -210,12 +210,13 @@ impl<M: Module> Program for M {
     }
 
     fn forward<'a>(&'a self, cx: &'a Ctx, inputs: Fields) -> BoxFuture<'a, Result<Prediction, Error>> {
-        async move {
-            let input = M::Input::from_fields(&inputs)?;
-            let output = Module::forward(self, cx, input).await?;
-            Ok(Prediction { outputs: output.into_fields() })
+        // Not an async block: it would hold the input and the module's future twice, for each row in flight.
+        match M::Input::from_owned(inputs) {
+            Ok(input) => Module::forward(self, cx, input)
+                .map_ok(|output| Prediction { outputs: output.into_fields() })
+                .boxed(),
+            Err(error) => future::ready(Err(error.into())).boxed(),
         }
-        .boxed()
     }
 
     fn source(&self) -> Option<&str> {
@@ -274,7 +275,7 @@ impl Module for Predictor {
     type Input = Fields;
     type Output = Fields;
 
-    async fn forward(&self, cx: &Ctx, input: Fields) -> Result<Fields, Error> {
-        self.call(cx, input).await
+    fn forward(&self, cx: &Ctx, input: Fields) -> impl Future<Output = Result<Fields, Error>> + Send {
+        self.call(cx, input)
     }
 }

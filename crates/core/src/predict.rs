@@ -6,7 +6,9 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::candidate::{Demo, PredictorParams};
+use futures::TryFutureExt;
+
+use crate::candidate::{Demo, PredictorName, PredictorParams};
 use crate::context::Ctx;
 use crate::error::Error;
 use crate::field_type::FieldType;
@@ -61,6 +63,8 @@ impl Ord for PredictorId {
 pub struct Predictor {
     id: PredictorId,
     spec: Arc<SignatureSpec>,
+    /// Its name where no program gives it one: the signature's.
+    name: PredictorName,
     params: PredictorParams,
     settings: LmSettings,
     dspy_holder: Option<&'static str>,
@@ -71,6 +75,7 @@ impl Clone for Predictor {
         Self {
             id: PredictorId(Arc::new(Unit)),
             spec: self.spec.clone(),
+            name: self.name.clone(),
             params: self.params.clone(),
             settings: self.settings.clone(),
             dspy_holder: self.dspy_holder,
@@ -81,9 +86,11 @@ impl Clone for Predictor {
 impl Predictor {
     /// A predictor of this signature, with the signature's instruction and no demos.
     pub fn new(spec: impl Into<Arc<SignatureSpec>>) -> Self {
+        let spec = spec.into();
         Self {
             id: PredictorId(Arc::new(Unit)),
-            spec: spec.into(),
+            name: PredictorName::new(spec.name()),
+            spec,
             params: PredictorParams::default(),
             settings: LmSettings::default(),
             dspy_holder: None,
@@ -114,6 +121,10 @@ impl Predictor {
         &self.spec
     }
 
+    pub(crate) fn own_name(&self) -> &PredictorName {
+        &self.name
+    }
+
     /// Its own instruction and demos, which a candidate can replace.
     pub fn params(&self) -> &PredictorParams {
         &self.params
@@ -136,8 +147,8 @@ impl Predictor {
     ///
     /// # Cost
     /// One LM call.
-    pub async fn call(&self, cx: &Ctx, inputs: Fields) -> Result<Fields, Error> {
-        Ok(cx.call(self, inputs).await?.0)
+    pub fn call(&self, cx: &Ctx, inputs: Fields) -> impl Future<Output = Result<Fields, Error>> + Send {
+        cx.call(self, inputs).map_ok(|(outputs, _)| outputs)
     }
 }
 

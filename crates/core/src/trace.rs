@@ -69,7 +69,12 @@ impl Recorder {
     }
 
     pub(crate) fn record(&self, place: u64, step: TraceStep) {
-        self.steps.lock().unwrap_or_else(PoisonError::into_inner).1.push((place, step));
+        let steps = &mut self.steps.lock().unwrap_or_else(PoisonError::into_inner).1;
+        // Most programs make one call, and evaluations keep the traces of all rows.
+        if steps.is_empty() {
+            steps.reserve_exact(1);
+        }
+        steps.push((place, step));
     }
 
     /// Adds the calls of a run that was recorded elsewhere.
@@ -80,8 +85,16 @@ impl Recorder {
     }
 
     pub(crate) fn trace(&self) -> Trace {
-        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
-        steps.sort_by_key(|(place, _)| *place);
-        Trace { steps: steps.into_iter().map(|(_, step)| step).collect() }
+        in_order(self.steps.lock().unwrap_or_else(PoisonError::into_inner).1.clone())
     }
+
+    /// The trace, which is empty afterwards.
+    pub(crate) fn take(&self) -> Trace {
+        in_order(std::mem::take(&mut self.steps.lock().unwrap_or_else(PoisonError::into_inner).1))
+    }
+}
+
+fn in_order(mut steps: Vec<(u64, TraceStep)>) -> Trace {
+    steps.sort_by_key(|(place, _)| *place);
+    Trace { steps: steps.into_iter().map(|(_, step)| step).collect() }
 }

@@ -66,7 +66,8 @@ impl ApiKey {
     /// `bytes` with the key replaced by `[redacted]`.
     pub(crate) fn redact_bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
         let key = self.0.as_bytes();
-        let next = |from: &[u8]| from.windows(key.len()).position(|window| window == key);
+        let next =
+            |from: &[u8]| from.windows(key.len()).position(|at| at.first() == key.first() && at == key);
         let Some(mut at) = next(&bytes) else { return bytes };
         let (mut clean, mut rest) = (Vec::with_capacity(bytes.len()), bytes.as_slice());
         loop {

@@ -1,5 +1,7 @@
 //! Reading answers: the sections of an answer in one of the forms, their values, and what to do when the form is another.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::{AdapterError, chat, json, plain};
@@ -18,16 +20,16 @@ pub(super) enum Form {
 
 /// A value as it stands in an answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Found {
-    Text(String),
+pub(super) enum Found<'a> {
+    Text(Cow<'a, str>),
     Json(Value),
 }
 
 /// What an answer has under one name.
-pub(super) type Section = (String, Found);
+pub(super) type Section<'a> = (Cow<'a, str>, Found<'a>);
 
 impl Form {
-    fn sections(self, spec: &SignatureSpec, text: &str) -> Vec<Section> {
+    fn sections<'a>(self, spec: &'a SignatureSpec, text: &'a str) -> Vec<Section<'a>> {
         match self {
             Self::Chat => chat::sections_of(text),
             Self::Plain => plain::sections_of(spec, text),
@@ -42,7 +44,7 @@ impl Form {
 pub(super) fn read(form: Form, spec: &SignatureSpec, completion: &str) -> Result<Fields, AdapterError> {
     let text = without_outer_fence(completion);
     let own = form.sections(spec, text);
-    let has = |sections: &[Section], field: &FieldSpec| find(sections, spec, field).is_some();
+    let has = |sections: &[Section<'_>], field: &FieldSpec| find(sections, spec, field).is_some();
     if spec.outputs().iter().any(|field| has(&own, field)) {
         return typed(spec, &own, completion);
     }
@@ -53,13 +55,13 @@ pub(super) fn read(form: Form, spec: &SignatureSpec, completion: &str) -> Result
     match (complete, spec.outputs()) {
         (Some(sections), _) => typed(spec, &sections, completion),
         (None, [only]) if !text.trim().is_empty() => {
-            typed(spec, &[(only.name.clone(), Found::Text(text.to_owned()))], completion)
+            typed(spec, &[(only.name.as_str().into(), Found::Text(text.into()))], completion)
         }
         _ => typed(spec, &own, completion),
     }
 }
 
-fn typed(spec: &SignatureSpec, sections: &[Section], completion: &str) -> Result<Fields, AdapterError> {
+fn typed(spec: &SignatureSpec, sections: &[Section<'_>], completion: &str) -> Result<Fields, AdapterError> {
     let mut outputs = Fields::new();
     for field in spec.outputs() {
         let answer = || completion.to_owned();
@@ -68,7 +70,7 @@ fn typed(spec: &SignatureSpec, sections: &[Section], completion: &str) -> Result
                 outputs.insert(field.name.clone(), Value::Null);
                 continue;
             }
-            let nearest = Nearest::to(&field.name, sections.iter().map(|(name, _)| name.as_str()));
+            let nearest = Nearest::to(&field.name, sections.iter().map(|(name, _)| &**name));
             return Err(AdapterError::Missing { field: field.name.clone(), nearest, answer: answer() });
         };
         let value = match found {
@@ -89,7 +91,7 @@ fn typed(spec: &SignatureSpec, sections: &[Section], completion: &str) -> Result
 
 /// The section of a field: under its name, else the only one under its name or prefix in another spelling that is no other
 /// field's.
-fn find<'a>(sections: &'a [Section], spec: &SignatureSpec, field: &FieldSpec) -> Option<&'a Found> {
+fn find<'a>(sections: &'a [Section<'_>], spec: &SignatureSpec, field: &FieldSpec) -> Option<&'a Found<'a>> {
     if let Some((_, found)) = sections.iter().find(|(name, _)| *name == field.name) {
         return Some(found);
     }
@@ -103,10 +105,10 @@ fn find<'a>(sections: &'a [Section], spec: &SignatureSpec, field: &FieldSpec) ->
 
 /// Whether two names are the same but for case, spaces, `_` and `-`.
 pub(super) fn same_name(a: &str, b: &str) -> bool {
-    let plain = |name: &str| -> String {
-        name.chars().filter(|c| !matches!(c, ' ' | '_' | '-')).flat_map(char::to_lowercase).collect()
-    };
-    plain(a) == plain(b)
+    fn plain(name: &str) -> impl Iterator<Item = char> {
+        name.chars().filter(|c| !matches!(c, ' ' | '_' | '-')).flat_map(char::to_lowercase)
+    }
+    plain(a).eq(plain(b))
 }
 
 /// An answer without the code fence around all of it.

@@ -4,6 +4,7 @@
 //! wording is our own. A header inside of a value is written with a backslash, `[[ \\## x ## ]]`, so that no text of a row or
 //! of a model can pass for a field.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::answer::{Form, Found, Section, read, same_name};
@@ -27,20 +28,19 @@ impl Adapter for ChatAdapter {
 
     fn render(&self, call: &AdapterCall<'_>) -> Result<LmRequest, AdapterError> {
         let spec = call.spec;
-        let headers: Vec<String> =
-            spec.outputs().iter().map(|field| format!("`{}`", header(&field.name))).collect();
-        let ask = format!(
-            "\n\nRespond with the output fields, beginning with {}, and end with `{}`.",
-            headers.join(", then "),
-            header(END)
-        );
-        let messages = conversation(
-            call,
-            system_text(call),
-            &ask,
-            |inputs| sections(spec.inputs(), inputs, false),
-            self,
-        );
+        let ask = |text: &mut String| {
+            text.push_str("\n\nRespond with the output fields, beginning with ");
+            for (i, field) in spec.outputs().iter().enumerate() {
+                text.push_str(if i == 0 { "`" } else { ", then `" });
+                push_header(text, &field.name);
+                text.push('`');
+            }
+            text.push_str(", and end with `");
+            push_header(text, END);
+            text.push_str("`.");
+        };
+        let inputs = |inputs: &Fields| sections(spec.inputs(), inputs, false);
+        let messages = conversation(call, system_text(call), ask, inputs, self);
         let constraint = call.capabilities.regex.then(|| answer_pattern(spec)).flatten();
         Ok(LmRequest::new(messages).with_constraint(constraint.map(OutputConstraint::Regex)))
     }
@@ -50,26 +50,39 @@ impl Adapter for ChatAdapter {
     }
 
     fn format_outputs(&self, spec: &SignatureSpec, outputs: &Fields) -> String {
-        format!("{}\n\n{}", sections(spec.outputs(), outputs, true), header(END))
+        let mut text = sections(spec.outputs(), outputs, true);
+        text.push_str("\n\n");
+        push_header(&mut text, END);
+        text
     }
 }
 
-fn header(name: &str) -> String {
-    format!("[[ ## {name} ## ]]")
+fn push_header(text: &mut String, name: &str) {
+    text.extend(["[[ ## ", name, " ## ]]"]);
 }
+
+fn header(name: &str) -> String {
+    let mut text = String::new();
+    push_header(&mut text, name);
+    text
+}
+
+/// Room for a prompt's part, in bytes, that most need not outgrow.
+const USUAL: usize = 512;
 
 /// The fields with their types and descriptions, a line each.
 pub(super) fn field_list(spec: &SignatureSpec) -> String {
-    let mut text = String::new();
-    for (title, fields) in [("Input", spec.inputs()), ("Output", spec.outputs())] {
-        let _ = writeln!(text, "{title} fields:");
+    let mut text = String::with_capacity(USUAL);
+    for (title, fields) in [("Input fields:\n", spec.inputs()), ("Output fields:\n", spec.outputs())] {
+        text.push_str(title);
         for (i, field) in fields.iter().enumerate() {
-            let _ = write!(text, "{}. `{}`", i + 1, field.name);
+            let _ = write!(text, "{}", i + 1);
+            text.extend([". `", &field.name, "`"]);
             if field.ty != FieldType::Text {
                 let _ = write!(text, " ({})", field.ty);
             }
             if !field.description.is_empty() {
-                let _ = write!(text, ": {}", field.description);
+                text.extend([": ", &field.description]);
             }
             text.push('\n');
         }
@@ -81,22 +94,30 @@ fn system_text(call: &AdapterCall<'_>) -> String {
     let mut text = field_list(call.spec);
     text.push_str("\nEvery exchange has this structure:\n\n");
     for field in call.spec.fields() {
-        let _ = write!(text, "{}\n{{{}}}\n\n", header(&field.name), field.name);
+        push_header(&mut text, &field.name);
+        text.extend(["\n{", &field.name, "}\n\n"]);
     }
-    let _ = write!(text, "{}\n\nYour task: {}", header(END), call.instruction.trim());
+    push_header(&mut text, END);
+    text.extend(["\n\nYour task: ", call.instruction.trim()]);
     text
 }
 
 pub(super) fn sections(fields: &[FieldSpec], values: &Fields, fill: bool) -> String {
-    let written = fields.iter().filter_map(|field| {
+    let mut text = String::with_capacity(USUAL);
+    for field in fields {
         let value = match values.get(&field.name) {
-            Some(value) => protect(&format_typed(&field.ty, value)),
-            None if fill => NOT_SUPPLIED.to_owned(),
-            None => return None,
+            Some(value) => format_typed(&field.ty, value),
+            None if fill => NOT_SUPPLIED.into(),
+            None => continue,
         };
-        Some(format!("{}\n{value}", header(&field.name)))
-    });
-    written.collect::<Vec<_>>().join("\n\n")
+        if !text.is_empty() {
+            text.push_str("\n\n");
+        }
+        push_header(&mut text, &field.name);
+        text.push('\n');
+        text.push_str(&protect(&value));
+    }
+    text
 }
 
 fn answer_pattern(spec: &SignatureSpec) -> Option<String> {
@@ -109,18 +130,18 @@ fn answer_pattern(spec: &SignatureSpec) -> Option<String> {
 
 /// The sections of an answer: text from one header to the next. A header may stand anywhere in a line, with or without
 /// spaces inside, in bold or as a heading; the first of two same headers wins.
-pub(super) fn sections_of(text: &str) -> Vec<Section> {
-    let mut sections: Vec<Section> = Vec::new();
-    let mut open: Option<(&str, usize)> = None;
+pub(super) fn sections_of(text: &str) -> Vec<Section<'_>> {
+    let mut sections: Vec<Section<'_>> = Vec::new();
+    let mut open = None;
     let mut at = 0;
-    let mut close = |open: Option<(&str, usize)>, end: usize| {
+    let mut close = |open, end| {
         if let Some((name, start)) = open
             && sections.iter().all(|(known, _)| !same_name(known, name))
         {
-            sections.push((name.to_owned(), Found::Text(unprotect(text[start..end].trim()))));
+            sections.push((name.into(), Found::Text(unprotect(text[start..end].trim()))));
         }
     };
-    while let Some(found) = text[at..].find("[[") {
+    while let Some(found) = opening(&text[at..]) {
         let start = at + found;
         match read_header(&text[start..]) {
             Some((name, length)) => {
@@ -136,6 +157,11 @@ pub(super) fn sections_of(text: &str) -> Vec<Section> {
     }
     close(open.take(), text.len());
     sections
+}
+
+/// Where `[[` stands first.
+fn opening(text: &str) -> Option<usize> {
+    text.match_indices('[').map(|(at, _)| at).find(|at| text[at + 1..].starts_with('['))
 }
 
 /// The marks of bold, code, headings or lists at the end of `text`, where nothing else stands on its last line.
@@ -154,20 +180,23 @@ fn read_header(text: &str) -> Option<(&str, usize)> {
 }
 
 /// `text` with one more backslash in each `[[ ## `.
-fn protect(text: &str) -> String {
+fn protect(text: &str) -> Cow<'_, str> {
     rewrite_marks(text, |slashes| format!("{slashes}\\"))
 }
 
 /// The reverse of [`protect`].
-fn unprotect(text: &str) -> String {
+fn unprotect(text: &str) -> Cow<'_, str> {
     rewrite_marks(text, |slashes| slashes.strip_suffix('\\').unwrap_or(slashes).to_owned())
 }
 
 /// Rewrites the backslashes between `[[` and `##` where nothing but space and backslashes stands there.
-fn rewrite_marks(text: &str, rewrite: impl Fn(&str) -> String) -> String {
+fn rewrite_marks(text: &str, rewrite: impl Fn(&str) -> String) -> Cow<'_, str> {
+    if opening(text).is_none() {
+        return text.into();
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find("[[") {
+    while let Some(at) = opening(rest) {
         let (before, after) = rest.split_at(at + 2);
         out.push_str(before);
         let inner = after.trim_start();
@@ -180,7 +209,8 @@ fn rewrite_marks(text: &str, rewrite: impl Fn(&str) -> String) -> String {
             rest = after;
         }
     }
-    out + rest
+    out.push_str(rest);
+    out.into()
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Where the model can be held to a JSON schema, it is (native structured output); else to a regular expression; else it is
 //! asked. Inputs stand under the chat adapter's headers, for long texts read badly with their line ends escaped.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
 
 use super::answer::{Form, Found, Section, read};
@@ -38,7 +40,7 @@ impl Adapter for JsonAdapter {
         let messages = conversation(
             call,
             system_text(call),
-            &ask,
+            |text| text.push_str(&ask),
             |inputs| sections(spec.inputs(), inputs, false),
             self,
         );
@@ -72,10 +74,10 @@ fn missing(ty: &FieldType) -> Value {
 }
 
 /// The fields of an answer.
-pub(super) fn sections_of(text: &str) -> Vec<Section> {
+pub(super) fn sections_of(text: &str) -> Vec<Section<'static>> {
     match text::read(text, '{') {
         Some(Value::Object(fields)) => {
-            fields.into_iter().map(|(name, value)| (name, Found::Json(value))).collect()
+            fields.into_iter().map(|(name, value)| (name.into(), Found::Json(value))).collect()
         }
         _ => Vec::new(),
     }
@@ -83,11 +85,13 @@ pub(super) fn sections_of(text: &str) -> Vec<Section> {
 
 fn system_text(call: &AdapterCall<'_>) -> String {
     let shape = schema::shape(&answer_schema(call.spec));
-    let fields = field_list(call.spec);
-    format!(
-        "{fields}\nEvery answer is one JSON object of this shape:\n\n{shape}\n\nYour task: {}",
+    let mut text = field_list(call.spec);
+    let _ = write!(
+        text,
+        "\nEvery answer is one JSON object of this shape:\n\n{shape}\n\nYour task: {}",
         call.instruction.trim()
-    )
+    );
+    text
 }
 
 /// The schema of the whole answer. Every field is required, as structured output wants it; an optional one may be null.

@@ -131,20 +131,23 @@ fn usable<'a>(spec: &'a SignatureSpec, demos: &'a [Demo]) -> impl Iterator<Item 
     })
 }
 
-/// The conversation of a call: what the system says, a turn for each demo, and the inputs followed by `ask`.
+/// The conversation of a call: what the system says, a turn for each demo, and the inputs followed by what `ask` writes.
 fn conversation(
     call: &AdapterCall<'_>,
     system: String,
-    ask: &str,
+    ask: impl FnOnce(&mut String),
     inputs: impl Fn(&Fields) -> String,
     adapter: &dyn Adapter,
 ) -> Vec<Message> {
-    let mut messages = vec![Message::system(system)];
+    let mut messages = Vec::with_capacity(2 + 2 * call.demos.len());
+    messages.push(Message::system(system));
     for demo in usable(call.spec, call.demos) {
         messages.push(user_message(call.spec, &demo.fields, inputs(&demo.fields)));
         messages.push(Message::assistant(adapter.format_outputs(call.spec, &demo.fields)));
     }
-    messages.push(user_message(call.spec, call.inputs, inputs(call.inputs) + ask));
+    let mut last = inputs(call.inputs);
+    ask(&mut last);
+    messages.push(user_message(call.spec, call.inputs, last));
     messages
 }
 

@@ -3,6 +3,7 @@
 //! Where the model can be held to a regular expression, the whole answer is: its field names and the form of every value.
 //! A line of a value that would read as the beginning of a field is written with a backslash before it.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::answer::{Form, Found, Section, read};
@@ -33,7 +34,7 @@ impl Adapter for PlainAdapter {
 
     fn render(&self, call: &AdapterCall<'_>) -> Result<LmRequest, AdapterError> {
         let inputs = |inputs: &Fields| lines(call.spec, call.spec.inputs(), inputs, false);
-        let messages = conversation(call, system_text(call), "", inputs, self);
+        let messages = conversation(call, system_text(call), |_| {}, inputs, self);
         let constraint = call.capabilities.regex.then(|| answer_pattern(call.spec)).flatten();
         Ok(LmRequest::new(messages).with_constraint(constraint.map(OutputConstraint::Regex)))
     }
@@ -74,19 +75,19 @@ fn lines(spec: &SignatureSpec, fields: &[FieldSpec], values: &Fields, fill: bool
     let mut out = String::new();
     for field in fields {
         let value = match values.get(&field.name) {
-            Some(value) => protect(spec, &format_typed(&field.ty, value)),
-            None if fill => NOT_SUPPLIED.to_owned(),
+            Some(value) => format_typed(&field.ty, value),
+            None if fill => NOT_SUPPLIED.into(),
             None => continue,
         };
         let newline = if out.is_empty() { "" } else { "\n" };
-        let _ = write!(out, "{newline}{}: {value}", field.prefix);
+        out.extend([newline, &field.prefix, ": ", &protect(spec, &value)]);
     }
     out
 }
 
 /// The fields of an answer: from a line that begins with a field's name to the next such line. The first of two same names
 /// wins.
-pub(super) fn sections_of(spec: &SignatureSpec, text: &str) -> Vec<Section> {
+pub(super) fn sections_of<'a>(spec: &'a SignatureSpec, text: &str) -> Vec<Section<'a>> {
     let mut sections: Vec<(&FieldSpec, String)> = Vec::new();
     let mut current: Option<usize> = None;
     for line in text.lines() {
@@ -101,7 +102,7 @@ pub(super) fn sections_of(spec: &SignatureSpec, text: &str) -> Vec<Section> {
             text.push_str(if is_protected(spec, line) { &line[1..] } else { line });
         }
     }
-    sections.into_iter().map(|(field, text)| (field.name.clone(), Found::Text(text))).collect()
+    sections.into_iter().map(|(field, text)| (field.name.as_str().into(), Found::Text(text.into()))).collect()
 }
 
 /// The output field that a line begins, and what follows its colon: as the form writes it, else in another case, in bold, as
@@ -128,12 +129,15 @@ fn header<'a, 'b>(spec: &'a SignatureSpec, line: &'b str) -> Option<(&'a FieldSp
 }
 
 /// `text` with a backslash before each further line that would read as the beginning of a field.
-fn protect(spec: &SignatureSpec, text: &str) -> String {
+fn protect<'a>(spec: &SignatureSpec, text: &'a str) -> Cow<'a, str> {
+    if !text.contains('\n') {
+        return text.into();
+    }
     let lines = text.split('\n').enumerate().map(|(i, line)| {
         let begins_field = i > 0 && header(spec, line.trim_start_matches('\\')).is_some();
         if begins_field { format!("\\{line}") } else { line.to_owned() }
     });
-    lines.collect::<Vec<_>>().join("\n")
+    lines.collect::<Vec<_>>().join("\n").into()
 }
 
 fn is_protected(spec: &SignatureSpec, line: &str) -> bool {

@@ -13,11 +13,15 @@ use std::task::Poll;
 use futures::future::poll_immediate;
 use futures::stream::{FuturesUnordered, StreamExt};
 
-use super::row::{RowError, RowResult, run_row};
+use super::row::{RowError, RowResult, run_row_with};
 use super::{Evaluate, EvaluateError, StreamError};
 use crate::context::Ctx;
 use crate::example::Example;
 use crate::module::Program;
+
+/// Rows that begin before the executor gets a turn: with 256 in flight and answers after 20 ms, 4 to 32 do as well as each other,
+/// and better than 1 or all.
+const BUNCH: u64 = 8;
 
 /// A row that has ended, at its place among those begun.
 struct Ended<X> {
@@ -41,6 +45,7 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut rows = rows.fuse();
+    let judge = &cx.judge();
     let mut running = FuturesUnordered::new();
     let mut waiting: BTreeMap<u64, (X, RowResult)> = BTreeMap::new();
     let (mut begun, mut kept) = (0u64, 0u64);
@@ -65,13 +70,17 @@ where
                 let place = begun;
                 begun += 1;
                 running.push(async move {
-                    let outcome = run_row(program, cx, example.borrow(), evaluate.metric).await;
+                    let row_of = example.borrow();
+                    let outcome = run_row_with(program, cx, row_of, evaluate.metric, judge, false).await;
                     Ended { place, example, result: RowResult { row, outcome } }
                 });
-                // The row sends its request before another one begins. Requests that were sent all at once would be answered
-                // all at once, and each would then wait for all others to be read: in every round, for bunches stay bunches.
+                // So many rows send their requests before further ones begin. Requests that were sent all at once would be
+                // answered all at once, and each would then wait for all others to be read: in every round, for bunches stay
+                // bunches. One by one, they would cost a turn of the executor each.
                 let finished = poll_immediate(running.next()).await;
-                yield_now().await;
+                if begun.is_multiple_of(BUNCH) {
+                    yield_now().await;
+                }
                 match finished.flatten() {
                     Some(finished) => finished,
                     None => continue,
@@ -89,13 +98,17 @@ where
                 failed.push((result.row, error.clone()));
             }
         }
-        waiting.insert(place, (example, result));
-        while let Some((example, result)) = waiting.remove(&kept) {
+        let mut next = Some((example, result));
+        if place != kept {
+            waiting.extend(next.take().map(|early| (place, early)));
+        }
+        while let Some((example, result)) = next {
             let written = keep(example.borrow(), result);
             if let Err(source) = written {
                 ended.get_or_insert(StreamError::Sink { row: kept, source: Arc::new(source) });
             }
             kept += 1;
+            next = waiting.remove(&kept);
         }
     }
     if let Some(ended) = ended {

@@ -91,7 +91,7 @@ impl<'a> Evaluate<'a> {
     ///
     /// # Determinism
     /// The result does not depend on the concurrency.
-    pub async fn run(&self, program: &dyn Program, cx: &Ctx) -> Result<Evaluation, EvaluateError> {
+    pub async fn run(self, program: &dyn Program, cx: &Ctx) -> Result<Evaluation, EvaluateError> {
         let all: Vec<usize>;
         let rows = match self.rows {
             Some(rows) => rows,
@@ -107,7 +107,7 @@ impl<'a> Evaluate<'a> {
             Ok(())
         };
         // The rows are in memory anyhow: nothing is gained by waiting for the slowest one before another begins.
-        let ended = drive(self, program, cx, known, usize::MAX, keep).await;
+        let ended = drive(&self, program, cx, known, usize::MAX, keep).await;
         match ended {
             Ok(()) => {}
             Err(StreamError::Evaluate(error)) => return Err(error),

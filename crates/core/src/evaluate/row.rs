@@ -25,7 +25,7 @@ pub async fn run_row(
     example: &Example,
     metric: &dyn Metric,
 ) -> Result<RowScore, RowError> {
-    run_row_with(program, cx, example, metric, false).await
+    run_row_with(program, cx, example, metric, &cx.judge(), false).await
 }
 
 /// As [`run_row`], showing the trace to the metric: how demos are bootstrapped.
@@ -38,21 +38,23 @@ pub async fn run_row_traced(
     example: &Example,
     metric: &dyn Metric,
 ) -> Result<RowScore, RowError> {
-    run_row_with(program, cx, example, metric, true).await
+    run_row_with(program, cx, example, metric, &cx.judge(), true).await
 }
 
-async fn run_row_with(
+/// As [`run_row`], with the context that the metric gets.
+pub(super) async fn run_row_with(
     program: &dyn Program,
     cx: &Ctx,
     example: &Example,
     metric: &dyn Metric,
+    judge: &Ctx,
     show_trace: bool,
 ) -> Result<RowScore, RowError> {
     let run = cx.clone().recording();
     let prediction =
         program.forward(&run, example.inputs.clone()).await.map_err(|error| RowError::of(&error))?;
-    let trace = run.trace();
-    let score = metric.score(&cx.judge(), example, &prediction, show_trace.then_some(&trace)).await;
+    let trace = run.into_trace();
+    let score = metric.score(judge, example, &prediction, show_trace.then_some(&trace)).await;
     match score {
         Ok(score) => Ok(RowScore { score, prediction, trace }),
         Err(error) => Err(RowError {

@@ -146,7 +146,7 @@ fn any_of<'a>(said: &Value, gold: &'a Value) -> &'a [Value] {
 
 fn alike(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::String(a), Value::String(b)) => plain(a) == plain(b),
+        (Value::String(a), Value::String(b)) => plain(a).eq(plain(b)),
         (Value::Number(a), Value::Number(b)) => equal(a, b),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b)),
         (Value::Object(a), Value::Object(b)) => {
@@ -156,13 +156,27 @@ fn alike(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// A text without case, surplus white space, marks around it and punctuation at its end.
-fn plain(text: &str) -> String {
+/// The words of a text without case, marks around it and punctuation at its end.
+fn plain(text: &str) -> impl Iterator<Item = Caseless<'_>> {
     const MARKS: [char; 4] = ['"', '\'', '`', '*'];
     let end = |c: char| MARKS.contains(&c) || ".,;:!".contains(c);
     let text = text.trim().trim_start_matches(MARKS).trim_end_matches(end);
-    let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
-    words.join(" ")
+    text.split_whitespace().map(Caseless)
+}
+
+/// A word that is the same in another case.
+struct Caseless<'a>(&'a str);
+
+impl PartialEq for Caseless<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let (a, b) = (self.0, other.0);
+        a == b
+            || if a.is_ascii() && b.is_ascii() {
+                a.eq_ignore_ascii_case(b)
+            } else {
+                a.to_lowercase() == b.to_lowercase()
+            }
+    }
 }
 
 /// Whether two numbers are worth the same, whole ones to the last digit.

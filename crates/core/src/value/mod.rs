@@ -9,6 +9,8 @@
 pub(crate) mod json;
 pub(crate) mod schema;
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::field_type::{FieldType, ValueError};
@@ -26,22 +28,23 @@ pub fn format_value(value: &Value) -> String {
 
 /// A value of type `ty` as it stands in a prompt: as [`format_value`], but for an optional text that could be taken for
 /// nothing, which stands in quotes; and for media, whose types stand there while they themselves are parts of the message.
-pub fn format_typed(ty: &FieldType, value: &Value) -> String {
+pub fn format_typed<'a>(ty: &FieldType, value: &'a Value) -> Cow<'a, str> {
     match (ty, value) {
         (FieldType::Optional(_), Value::String(text)) if is_nothing(text) || text.starts_with('"') => {
-            value.to_string()
+            value.to_string().into()
         }
-        (FieldType::Json { .. }, value) => json::write(value),
+        (FieldType::Json { .. }, value) => json::write(value).into(),
         (FieldType::Media | FieldType::List(_) | FieldType::Map(_), value) => {
             match media_in(ty, value).as_slice() {
-                [] => format_value(value),
+                [] => format_value(value).into(),
                 attached => {
                     let types: Vec<&str> = attached.iter().map(|media| media.media_type.as_str()).collect();
-                    format!("(attached: {})", types.join(", "))
+                    format!("(attached: {})", types.join(", ")).into()
                 }
             }
         }
-        _ => format_value(value),
+        (_, Value::String(text)) => text.into(),
+        _ => format_value(value).into(),
     }
 }
 

@@ -53,6 +53,8 @@ mod wheel;
 mod worker;
 
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod families;
 #[cfg(test)]
 mod fixture;

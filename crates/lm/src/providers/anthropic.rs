@@ -7,7 +7,7 @@
 //! option, since older models refuse them. Deliberately absent: tools.
 
 use futures::future::BoxFuture;
-use reqwest::header::HeaderName;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use teleprompt_core::lm::{
@@ -17,7 +17,7 @@ use teleprompt_core::lm::{
 
 use super::chat;
 use super::compatible::BaseUrl;
-use super::http::{Auth, Failure, Http, Timeouts, disguised, timeout_setters, unbuilt, unreadable};
+use super::http::{Auth, Endpoint, Failure, Http, Timeouts, disguised, timeout_setters, unreadable};
 use super::media;
 use super::takes::Takes;
 use crate::{ApiKey, SpecError};
@@ -46,8 +46,8 @@ const TAKES: Takes =
 pub struct AnthropicLm {
     id: ModelId,
     model: String,
-    base: BaseUrl,
     http: Http,
+    messages: Endpoint,
     takes: Takes,
 }
 
@@ -65,10 +65,8 @@ impl AnthropicLm {
 
     async fn call(&self, request: &LmRequest) -> Result<LmResponse, Failure> {
         self.takes.check(request)?;
-        let body = body(&self.model, request)?;
-        let post = self.http.client().post(self.base.join(&["v1", "messages"]));
-        let built = post.header("anthropic-version", VERSION).json(&body).build().map_err(unbuilt)?;
-        read(&self.http.send(built).await?)
+        let post = self.messages.post(&body(&self.model, request)?)?;
+        read(&self.http.send(post).await?)
     }
 }
 
@@ -138,12 +136,15 @@ impl AnthropicBuilder {
         };
         let set = env("ANTHROPIC_BASE_URL").filter(|url| !url.trim().is_empty());
         let base = self.base_url.or(set).unwrap_or_else(|| BASE.to_owned());
-        let base = BaseUrl::parse(&base)?;
+        let auth = Auth::Header(HeaderName::from_static(KEY_HEADER), key);
+        let http = Http::new(BaseUrl::parse(&base)?, auth, self.timeouts)?;
+        let mut headers = HeaderMap::new();
+        headers.insert("anthropic-version", HeaderValue::from_static(VERSION));
         Ok(AnthropicLm {
             id: ModelId::new(format!("anthropic/{}", self.model)),
             model: self.model,
-            http: Http::new(&base, Auth::Header(HeaderName::from_static(KEY_HEADER), key), self.timeouts)?,
-            base,
+            messages: http.endpoint(&["v1", "messages"], headers),
+            http,
             takes: Takes { json_schema: self.json_schema, ..TAKES },
         })
     }

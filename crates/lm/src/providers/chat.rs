@@ -3,11 +3,15 @@
 //! Reading is lenient (servers leave fields out) but for what was asked for: a server that gives fewer completions
 //! than wanted, or no log-probabilities, has dropped a setting, and that is an error. Tools are not read.
 
-use serde::Deserialize;
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use teleprompt_core::lm::{
-    Completion, FinishReason, LmErrorKind, LmRequest, LmResponse, LmSettings, OutputConstraint, Reasoning,
-    Role, TokenLogprob, Usage,
+    Completion, FinishReason, LmErrorKind, LmRequest, LmResponse, LmSettings, Message, OutputConstraint,
+    Part, Reasoning, Role, TokenLogprob, Usage,
 };
 
 use super::grammar::grammar;
@@ -71,67 +75,111 @@ fn strict_object(object: &Map<String, Value>) -> bool {
         && properties.keys().all(|name| required.contains(&name.as_str()))
 }
 
-/// The JSON body of a request to a server of this shape, for a request that passed its [`Takes`].
-pub(crate) fn body(model: &str, request: &LmRequest, dialect: Dialect) -> Result<Value, Failure> {
-    let messages: Vec<Value> = request
-        .messages
-        .iter()
-        .map(|message| {
-            let role = match message.role {
-                Role::System => "system",
-                Role::User => "user",
-                Role::Assistant => "assistant",
-            };
-            Ok(json!({ "role": role, "content": media::chat_content(message)? }))
-        })
-        .collect::<Result<_, Failure>>()?;
-    let mut body = json!({ "model": model, "messages": messages });
-    let settings = &request.settings;
-    let most = if dialect.completion_tokens { "max_completion_tokens" } else { "max_tokens" };
-    let effort = match settings.reasoning {
-        Some(Reasoning::Effort(effort)) => Some(effort.as_str()),
-        _ => None,
-    };
-    let (effort, reasoning) = match (settings.reasoning, effort) {
-        (_, Some(effort)) if dialect.reasoning_object => (None, Some(json!({ "effort": effort }))),
-        (Some(Reasoning::Tokens(tokens)), _) => (None, Some(json!({ "max_tokens": tokens }))),
-        (_, effort) => (effort, None),
-    };
-    let grammar = match &request.constraint {
-        Some(OutputConstraint::Regex(regex)) if dialect.grammar => {
-            let refused = || {
-                let why = "the regular expression that binds the answer cannot be written as a grammar of llama.cpp: leave it out";
-                Failure::new(LmErrorKind::InvalidRequest, why)
-            };
-            Some(grammar(regex).ok_or_else(refused)?)
-        }
-        _ => None,
-    };
-    let optional = [
-        ("grammar", grammar.map(Value::from)),
-        ("temperature", settings.temperature.map(Value::from)),
-        (most, settings.max_tokens.map(Value::from)),
-        ("n", settings.n.map(Value::from)),
-        ("logprobs", settings.logprobs.map(|_| Value::from(true))),
-        ("top_logprobs", settings.logprobs.filter(|k| *k > 0).map(Value::from)),
-        ("reasoning_effort", effort.map(Value::from)),
-        ("reasoning", reasoning),
-        ("stop", (!settings.stop.is_empty()).then(|| Value::from(settings.stop.clone()))),
-        ("seed", seed(request).map(Value::from)),
-        (
-            "response_format",
-            schema(request).map(|schema| {
+/// The JSON body of a request to a server of this shape.
+#[derive(Debug, Serialize)]
+pub(crate) struct Body<'a> {
+    model: &'a str,
+    messages: Vec<BodyMessage<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grammar: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_logprobs: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<Value>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Value>,
+}
+
+#[derive(Debug, Serialize)]
+struct BodyMessage<'a> {
+    role: &'static str,
+    content: BodyContent<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum BodyContent<'a> {
+    Text(Cow<'a, str>),
+    Parts(Value),
+}
+
+impl<'a> BodyMessage<'a> {
+    fn of(message: &'a Message) -> Result<Self, Failure> {
+        let role = match message.role {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        };
+        let content = match message.parts.as_slice() {
+            [Part::Text(text)] => BodyContent::Text(Cow::Borrowed(text)),
+            _ if message.media().next().is_none() => BodyContent::Text(Cow::Owned(message.text())),
+            _ => BodyContent::Parts(media::chat_content(message)?),
+        };
+        Ok(Self { role, content })
+    }
+}
+
+impl<'a> Body<'a> {
+    /// The body of a request that passed its [`Takes`].
+    pub(crate) fn of(model: &'a str, request: &'a LmRequest, dialect: Dialect) -> Result<Self, Failure> {
+        let settings = &request.settings;
+        let (effort, tokens) = match settings.reasoning {
+            Some(Reasoning::Effort(effort)) => (Some(effort.as_str()), None),
+            Some(Reasoning::Tokens(tokens)) => (None, Some(tokens)),
+            _ => (None, None),
+        };
+        let (reasoning_effort, reasoning) = match (effort, tokens) {
+            (Some(effort), _) if dialect.reasoning_object => (None, Some(json!({ "effort": effort }))),
+            (effort, tokens) => (effort, tokens.map(|tokens| json!({ "max_tokens": tokens }))),
+        };
+        let grammar = match &request.constraint {
+            Some(OutputConstraint::Regex(regex)) if dialect.grammar => {
+                let refused = || {
+                    let why = "the regular expression that binds the answer cannot be written as a grammar of llama.cpp: leave it out";
+                    Failure::new(LmErrorKind::InvalidRequest, why)
+                };
+                Some(grammar(regex).ok_or_else(refused)?)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            model,
+            grammar,
+            messages: request.messages.iter().map(BodyMessage::of).collect::<Result<_, Failure>>()?,
+            temperature: settings.temperature,
+            max_tokens: settings.max_tokens.filter(|_| !dialect.completion_tokens),
+            max_completion_tokens: settings.max_tokens.filter(|_| dialect.completion_tokens),
+            n: settings.n,
+            logprobs: settings.logprobs.map(|_| true),
+            top_logprobs: settings.logprobs.filter(|k| *k > 0),
+            reasoning_effort,
+            reasoning,
+            stop: &settings.stop,
+            seed: seed(request),
+            response_format: schema(request).map(|schema| {
                 json!({
                     "type": "json_schema",
                     "json_schema": { "name": SCHEMA_NAME, "schema": schema, "strict": is_strict(schema) },
                 })
             }),
-        ),
-    ];
-    if let Value::Object(fields) = &mut body {
-        fields.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        })
     }
-    Ok(body)
 }
 
 /// A chat completion as servers send it.
@@ -177,17 +225,46 @@ struct ChoiceMessage {
     refusal: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Content {
-    Text(String),
-    Parts(Vec<ContentPart>),
-}
+/// The text of a message, which some servers send in parts.
+#[derive(Debug)]
+struct Content(String);
 
 #[derive(Debug, Deserialize)]
 struct ContentPart {
     #[serde(default)]
     text: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+struct ContentVisitor;
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text, or a list of parts")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Content, E> {
+        Ok(Content(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Content, E> {
+        Ok(Content(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content, A::Error> {
+        let mut text = String::new();
+        while let Some(part) = parts.next_element::<ContentPart>()? {
+            text.push_str(part.text.as_deref().unwrap_or_default());
+        }
+        Ok(Content(text))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -277,8 +354,7 @@ impl Choice {
                 finish = FinishReason::Filtered;
                 refusal
             }
-            (Some(Content::Text(text)), _) => text,
-            (Some(Content::Parts(parts)), _) => parts.into_iter().filter_map(|part| part.text).collect(),
+            (Some(Content(text)), _) => text,
             (None, None) if finish == FinishReason::Stop => {
                 return Err(Failure::malformed("the answer's message has no content"));
             }
@@ -321,7 +397,10 @@ mod tests {
 
     #[test]
     fn a_body_has_what_was_set_and_nothing_else() {
-        let plain = body("m", &request(LmSettings::default()), Dialect::default()).unwrap();
+        let body = |model, request: &LmRequest, dialect| {
+            serde_json::to_value(Body::of(model, request, dialect).unwrap()).unwrap()
+        };
+        let plain = body("m", &request(LmSettings::default()), Dialect::default());
         assert_eq!(
             plain,
             json!({"model": "m", "messages": [
@@ -340,7 +419,7 @@ mod tests {
         let full = request(settings)
             .with_rollout(2)
             .with_constraint(Some(OutputConstraint::JsonSchema(schema.clone())));
-        let sent = body("m", &full, Dialect::default()).unwrap();
+        let sent = body("m", &full, Dialect::default());
         assert_eq!(sent["temperature"], json!(0.5));
         assert_eq!(sent["max_tokens"], json!(7));
         assert_eq!(sent["stop"], json!(["x"]));
@@ -353,11 +432,11 @@ mod tests {
         );
         assert_eq!((&sent["reasoning_effort"], sent.get("reasoning")), (&json!("low"), None));
         let dialect = Dialect { completion_tokens: true, reasoning_object: true, grammar: false };
-        let sent = body("m", &full, dialect).unwrap();
+        let sent = body("m", &full, dialect);
         assert_eq!((&sent["max_completion_tokens"], sent.get("max_tokens")), (&json!(7), None));
         assert_eq!((&sent["reasoning"], sent.get("reasoning_effort")), (&json!({"effort": "low"}), None));
         let tokens = LmSettings { reasoning: Some(Reasoning::Tokens(9)), ..LmSettings::default() };
-        assert_eq!(body("m", &request(tokens), dialect).unwrap()["reasoning"], json!({"max_tokens": 9}));
+        assert_eq!(body("m", &request(tokens), dialect)["reasoning"], json!({"max_tokens": 9}));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use serde::Deserialize;
 use teleprompt_core::lm::{Capabilities, Lm, LmError, LmRequest, LmResponse, ModelId};
 
 use super::chat::{self, Dialect};
-use super::http::{self, Auth, Failure, Http, Timeouts, timeout_setters, unbuilt};
+use super::http::{Auth, Endpoint, Failure, Http, Timeouts, timeout_setters};
 use super::takes::Takes;
 use crate::{ApiKey, SpecError};
 
@@ -41,9 +41,8 @@ use crate::{ApiKey, SpecError};
 pub struct CompatibleLm {
     id: ModelId,
     model: String,
-    base: BaseUrl,
     http: Http,
-    headers: HeaderMap,
+    chat: Endpoint,
     takes: Takes,
     dialect: Dialect,
 }
@@ -71,10 +70,8 @@ impl CompatibleLm {
 
     async fn call(&self, request: &LmRequest) -> Result<LmResponse, Failure> {
         self.takes.check(request)?;
-        let body = chat::body(&self.model, request, self.dialect)?;
-        let post = self.http.client().post(self.base.join(&["chat", "completions"]));
-        let built = post.headers(self.headers.clone()).json(&body).build().map_err(unbuilt)?;
-        chat::ChatCompletion::read(&self.http.send(built).await?, &request.settings)
+        let post = self.chat.post(&chat::Body::of(&self.model, request, self.dialect)?)?;
+        chat::ChatCompletion::read(&self.http.send(post).await?, &request.settings)
     }
 }
 
@@ -87,7 +84,7 @@ impl Lm for CompatibleLm {
         // Whether the model behind it sees, the server knows.
         let able = Capabilities::text().with_json_schema(self.takes.json_schema).with_media(self.takes.media);
         let able = able.with_regex(self.takes.regex);
-        able.with_remote(!self.base.is_loopback())
+        able.with_remote(!self.http.base().is_loopback())
     }
 
     fn generate<'a>(&'a self, request: &'a LmRequest) -> BoxFuture<'a, Result<LmResponse, LmError>> {
@@ -185,7 +182,7 @@ impl CompatibleBuilder {
                 lm.name(model);
                 Ok(lm)
             }
-            _ => Err(SpecError::NoModel { url: lm.base.to_string(), reason: "none was named".to_owned() }),
+            _ => Err(SpecError::NoModel { url: lm.id.to_string(), reason: "none was named".to_owned() }),
         }
     }
 
@@ -202,8 +199,8 @@ impl CompatibleBuilder {
             return self.build();
         }
         let mut lm = self.server(&|name| std::env::var(name).ok())?;
-        let url = lm.base.to_string();
-        let listed = models(&lm).await?;
+        let url = lm.id.to_string();
+        let listed = models(&lm.http, self.headers()?).await?;
         if listed.iter().any(Listed::is_llama_cpp) {
             lm.takes.regex = true;
             lm.dialect.grammar = true;
@@ -240,18 +237,12 @@ impl CompatibleBuilder {
             }
             (_, key) => Auth::Bearer(key),
         };
-        let mut headers = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let unusable = || SpecError::InvalidKey { origin: format!("the header `{name}`") };
-            let value = HeaderValue::from_str(value).map_err(|_| unusable())?;
-            headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable())?, value);
-        }
+        let (id, http) = (ModelId::new(base.to_string()), Http::new(base, auth, self.timeouts)?);
         Ok(CompatibleLm {
-            id: ModelId::new(base.to_string()),
+            id,
             model: String::new(),
-            http: Http::new(&base, auth, self.timeouts)?,
-            base,
-            headers,
+            chat: http.endpoint(&["chat", "completions"], self.headers()?),
+            http,
             takes: Takes {
                 json_schema: self.json_schema,
                 regex: self.grammar,
@@ -265,11 +256,22 @@ impl CompatibleBuilder {
             },
         })
     }
+
+    /// The headers of every call.
+    fn headers(&self) -> Result<HeaderMap, SpecError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let unusable = || SpecError::InvalidKey { origin: format!("the header `{name}`") };
+            let value = HeaderValue::from_str(value).map_err(|_| unusable())?;
+            headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable())?, value);
+        }
+        Ok(headers)
+    }
 }
 
 impl CompatibleLm {
     fn name(&mut self, model: String) {
-        self.id = ModelId::new(format!("{}#{model}", self.base));
+        self.id = ModelId::new(format!("{}#{model}", self.http.base()));
         self.model = model;
     }
 }
@@ -314,19 +316,18 @@ impl Listed {
 }
 
 /// The server's list of models.
-async fn models(lm: &CompatibleLm) -> Result<Vec<Listed>, SpecError> {
+async fn models(http: &Http, headers: HeaderMap) -> Result<Vec<Listed>, SpecError> {
     #[derive(Deserialize)]
     struct List {
         data: Vec<Listed>,
     }
     let listed = async {
-        let get = lm.http.client().get(lm.base.join(&["models"])).headers(lm.headers.clone());
-        let body = lm.http.send(get.build().map_err(unbuilt)?).await?;
+        let body = http.send(http.endpoint(&["models"], headers).get()).await?;
         serde_json::from_slice::<List>(&body)
             .map_err(|_| Failure::malformed("expected a list of models in JSON"))
     };
     let list = listed.await.map_err(|failure| SpecError::NoModel {
-        url: lm.base.to_string(),
+        url: http.base().to_string(),
         reason: format!("its list of models could not be read ({failure})"),
     })?;
     Ok(list.data)
@@ -360,6 +361,11 @@ impl BaseUrl {
         url
     }
 
+    /// Scheme, host and port: what an error may say about the address.
+    pub(crate) fn server(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
+
     pub(crate) fn is_tls(&self) -> bool {
         self.0.scheme() == "https"
     }
@@ -382,7 +388,7 @@ pub(crate) fn shown(base_url: &str) -> String {
 /// The URL without its query, which may hold a secret.
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", http::address(&self.0), self.0.path().trim_end_matches('/'))
+        write!(f, "{}{}", self.server(), self.0.path().trim_end_matches('/'))
     }
 }
 

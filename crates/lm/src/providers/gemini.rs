@@ -6,7 +6,7 @@
 //! later). Deliberately absent: tools, media.
 
 use futures::future::BoxFuture;
-use reqwest::header::HeaderName;
+use reqwest::header::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use teleprompt_core::lm::{
@@ -17,7 +17,7 @@ use teleprompt_core::lm::{
 use super::anthropic::split_system;
 use super::chat;
 use super::compatible::BaseUrl;
-use super::http::{Auth, Failure, Http, Timeouts, disguised, timeout_setters, unbuilt, unreadable};
+use super::http::{Auth, Endpoint, Failure, Http, Timeouts, disguised, timeout_setters, unreadable};
 use super::media;
 use super::takes::Takes;
 use crate::{ApiKey, SpecError};
@@ -47,9 +47,8 @@ const TAKES: Takes = Takes {
 #[derive(Clone, Debug)]
 pub struct GeminiLm {
     id: ModelId,
-    model: String,
-    base: BaseUrl,
     http: Http,
+    generate: Endpoint,
 }
 
 impl GeminiLm {
@@ -59,10 +58,8 @@ impl GeminiLm {
     }
 
     async fn call(&self, request: &LmRequest) -> Result<LmResponse, Failure> {
-        let body = body(request)?;
-        let address = self.base.join(&["v1beta", "models", &format!("{}:generateContent", self.model)]);
-        let built = self.http.client().post(address).json(&body).build().map_err(unbuilt)?;
-        read(&self.http.send(built).await?, &request.settings)
+        let post = self.generate.post(&body(request)?)?;
+        read(&self.http.send(post).await?, &request.settings)
     }
 }
 
@@ -125,11 +122,12 @@ impl GeminiBuilder {
                 .or_else(|error| ApiKey::from_lookup("GOOGLE_API_KEY", env).map_err(|_| error))?,
         };
         let base = BaseUrl::parse(self.base_url.as_deref().unwrap_or(BASE))?;
+        let http = Http::new(base, Auth::Header(HeaderName::from_static(KEY_HEADER), key), self.timeouts)?;
+        let method = format!("{}:generateContent", self.model);
         Ok(GeminiLm {
             id: ModelId::new(format!("gemini/{}", self.model)),
-            model: self.model,
-            http: Http::new(&base, Auth::Header(HeaderName::from_static(KEY_HEADER), key), self.timeouts)?,
-            base,
+            generate: http.endpoint(&["v1beta", "models", &method], HeaderMap::new()),
+            http,
         })
     }
 }

@@ -20,7 +20,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
+use reqwest::{Method, Request, Url};
+use serde::Serialize;
 use serde_json::Value;
 use teleprompt_core::lm::{LmError, LmErrorKind, ModelId};
 
@@ -32,11 +36,17 @@ use crate::{ApiKey, SpecError};
 /// The largest answer that is read, in bytes (16 MiB): a completion is smaller by orders of magnitude.
 pub(crate) const MAX_BODY: usize = 16 << 20;
 
+/// Room for a request's body, in bytes, that many need not outgrow.
+const USUAL_BODY: usize = 1 << 10;
+
 /// The most of an error's body that is read, in bytes.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
 /// The most characters of a server's own message that an error carries.
 const MAX_DETAIL: usize = 600;
+
+/// What the client calls itself.
+const AGENT: &str = concat!("teleprompt/", env!("CARGO_PKG_VERSION"));
 
 /// How long one exchange may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,14 +139,24 @@ impl Auth {
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     client: reqwest::Client,
+    base: BaseUrl,
     auth: Auth,
+    /// What `auth` sends; `Debug` shows that there is a value, not which.
+    key: Option<(HeaderName, HeaderValue)>,
     timeouts: Timeouts,
+}
+
+/// An address of a server, with the headers of every request to it: made once, copied for each call.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    url: Url,
+    headers: HeaderMap,
 }
 
 impl Http {
     /// A client for the server at `base`. One on this machine is not asked through a proxy; others are, where
     /// the environment names one.
-    pub(crate) fn new(base: &BaseUrl, auth: Auth, timeouts: Timeouts) -> Result<Self, SpecError> {
+    pub(crate) fn new(base: BaseUrl, auth: Auth, timeouts: Timeouts) -> Result<Self, SpecError> {
         let mut builder = reqwest::Client::builder();
         if base.is_loopback() {
             builder = builder.no_proxy();
@@ -147,14 +167,35 @@ impl Http {
         }
         let client = builder
             .connect_timeout(timeouts.connect)
+            .timeout(timeouts.call)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .user_agent(concat!("teleprompt/", env!("CARGO_PKG_VERSION")))
+            .user_agent(AGENT)
             .build()
             .map_err(|error| SpecError::Client { reason: chain(&error) })?;
-        Ok(Self { client, auth, timeouts })
+        Ok(Self { client, base, key: auth.header(), auth, timeouts })
     }
 
+    pub(crate) fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
+    /// The address of `parts` below the base, asked with these headers.
+    pub(crate) fn endpoint(&self, parts: &[&str], mut headers: HeaderMap) -> Endpoint {
+        let url = self.base.join(parts);
+        // The same for every call; what is missing here, the layers below would put together for each.
+        for (name, value) in [(ACCEPT, "*/*"), (USER_AGENT, AGENT), (CONTENT_TYPE, "application/json")] {
+            headers.entry(name).or_insert(HeaderValue::from_static(value));
+        }
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let host = format!("{}{port}", url.host_str().unwrap_or_default());
+        if let Ok(host) = HeaderValue::from_str(&host) {
+            headers.entry(HOST).or_insert(host);
+        }
+        Endpoint { url, headers }
+    }
+
+    #[cfg(feature = "openai")]
     pub(crate) fn client(&self) -> &reqwest::Client {
         &self.client
     }
@@ -162,32 +203,42 @@ impl Http {
     /// The header that carries the key.
     #[cfg(test)]
     pub(crate) fn key_header(&self) -> Option<(HeaderName, HeaderValue)> {
-        self.auth.header()
+        self.key.clone()
     }
 
-    /// Sends `request`, with the key, and returns the body of a 2xx answer.
-    pub(crate) async fn send(&self, mut request: reqwest::Request) -> Result<Vec<u8>, Failure> {
-        if let Some((name, value)) = self.auth.header() {
-            request.headers_mut().insert(name, value);
+    /// Sends `request`, with the key; gives the body of a 2xx answer.
+    ///
+    /// The request is handed over before anything is awaited, so that a call in flight does not hold it.
+    pub(crate) fn send(
+        &self,
+        mut request: Request,
+    ) -> impl Future<Output = Result<Vec<u8>, Failure>> + Send + use<'_> {
+        if let Some((name, value)) = &self.key {
+            request.headers_mut().insert(name, value.clone());
         }
-        *request.timeout_mut() = Some(self.timeouts.call);
-        match self.exchange(request).await {
-            // A server that repeats the key in an answer must not bring it into a cache or a cassette.
-            Ok(body) => Ok(match self.auth.key() {
-                Some(key) => key.redact_bytes(body),
-                None => body,
-            }),
-            Err(failure) => Err(self.cleaned(failure)),
+        let response = self.client.execute(request);
+        async move {
+            match self.exchange(response).await {
+                // A server that repeats the key in an answer must not bring it into a cache or a cassette.
+                Ok(body) => Ok(match self.auth.key() {
+                    Some(key) => key.redact_bytes(body),
+                    None => body,
+                }),
+                Err(failure) => Err(self.cleaned(failure)),
+            }
         }
     }
 
-    async fn exchange(&self, request: reqwest::Request) -> Result<Vec<u8>, Failure> {
-        let server = address(request.url());
-        let failed = |error| self.broken(&server, error);
-        let mut response = self.client.execute(request).await.map_err(failed)?;
-        let (status, headers) = (response.status(), response.headers().clone());
+    async fn exchange(
+        &self,
+        response: impl Future<Output = reqwest::Result<reqwest::Response>>,
+    ) -> Result<Vec<u8>, Failure> {
+        let failed = |error| self.broken(error);
+        let mut response = response.await.map_err(failed)?;
+        let status = response.status();
         let mut body = Vec::new();
         if !status.is_success() {
+            let headers = response.headers().clone();
             // The status says what went wrong. A message that breaks off or has no end cannot change that.
             while let Ok(Some(chunk)) = response.chunk().await {
                 body.extend_from_slice(&chunk);
@@ -200,7 +251,8 @@ impl Http {
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > MAX_BODY {
                 return Err(Failure::malformed(format!(
-                    "the answer of {server} is larger than {} MiB",
+                    "the answer of {} is larger than {} MiB",
+                    self.base.server(),
                     MAX_BODY >> 20
                 )));
             }
@@ -210,7 +262,8 @@ impl Http {
     }
 
     /// What a failure of the transport means.
-    fn broken(&self, server: &str, error: reqwest::Error) -> Failure {
+    fn broken(&self, error: reqwest::Error) -> Failure {
+        let server = self.base.server();
         if error.is_timeout() {
             let (kind, limit) = if error.is_connect() {
                 (LmErrorKind::Connection, self.timeouts.connect)
@@ -230,6 +283,40 @@ impl Http {
         }
         failure.detail = short(&failure.detail);
         failure
+    }
+}
+
+/// The path alone: a query may hold a secret.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({})", self.url.path())
+    }
+}
+
+impl Endpoint {
+    /// A request with `body` as JSON.
+    pub(crate) fn post(&self, body: &impl Serialize) -> Result<Request, Failure> {
+        let unwritten = |error: serde_json::Error| {
+            Failure::new(LmErrorKind::InvalidRequest, format!("the request is no JSON: {error}"))
+        };
+        let mut bytes = Vec::with_capacity(USUAL_BODY);
+        serde_json::to_writer(&mut bytes, body).map_err(unwritten)?;
+        let mut request = self.request(Method::POST);
+        *request.body_mut() = Some(bytes.into());
+        Ok(request)
+    }
+
+    /// A request without a body.
+    pub(crate) fn get(&self) -> Request {
+        let mut request = self.request(Method::GET);
+        request.headers_mut().remove(CONTENT_TYPE);
+        request
+    }
+
+    fn request(&self, method: Method) -> Request {
+        let mut request = Request::new(method, self.url.clone());
+        *request.headers_mut() = self.headers.clone();
+        request
     }
 }
 
@@ -254,11 +341,6 @@ pub(crate) fn unreadable(error: &serde_json::Error, body: &[u8]) -> Failure {
 fn excerpt(bytes: &[u8]) -> String {
     let text = short(&String::from_utf8_lossy(bytes.get(..400).unwrap_or(bytes)));
     text.chars().take(200).collect()
-}
-
-/// A request that could not be put together.
-pub(crate) fn unbuilt(error: reqwest::Error) -> Failure {
-    Failure::new(LmErrorKind::InvalidRequest, chain(&error.without_url()))
 }
 
 /// What a status other than 2xx means.
@@ -335,11 +417,6 @@ impl ServerError {
             message: short(&message),
         }
     }
-}
-
-/// Scheme, host and port: what an error may say about an address.
-pub(crate) fn address(url: &reqwest::Url) -> String {
-    url.origin().ascii_serialization()
 }
 
 /// The text on one line, at most [`MAX_DETAIL`] characters.

@@ -172,7 +172,7 @@ impl OpenAiBuilder {
                     .map_err(|_| SpecError::InvalidKey { origin: format!("`{variable}`") })?;
             }
         }
-        let http = Http::new(&base, Auth::Bearer(Some(key)), self.timeouts)?;
+        let http = Http::new(base, Auth::Bearer(Some(key)), self.timeouts)?;
         let client =
             Client::build(http.client().clone(), config).with_http_service(OneAttempt(Arc::new(http)));
         Ok(OpenAiLm { id: ModelId::new(format!("openai/{}", self.model)), model: self.model, client })

@@ -56,19 +56,17 @@ const MORE_STEPS: usize = 8;
 const SQRT_5: f64 = 2.236_067_977_499_79;
 
 impl Hyper {
-    fn start(dimensions: usize, noise: f64) -> Self {
+    /// Little noise: where there is more the climb finds it, while from much noise it rarely finds what varies fast.
+    fn start(dimensions: usize) -> Self {
         let length = prior_length(dimensions);
-        Self { lengths: vec![length - 1.0; dimensions], signal: 0.0, noise: libm::log(noise) }
+        Self { lengths: vec![length - 1.0; dimensions], signal: 0.0, noise: libm::log(1e-3) }
     }
 
-    /// The most probable values for these observations, and the log of how probable they are: the better of two
-    /// climbs, for what varies fast may be explained as noise or as signal.
+    /// The most probable values for these observations, and the log of how probable they are.
     pub(super) fn fit(columns: &[Column], seen: &[Seen]) -> (Self, f64) {
         let dimensions = columns.iter().map(|column| column.parameter + 1).max().unwrap_or(0);
         let pairs = Pairs::new(columns, seen, dimensions);
-        let [noisy, quiet] =
-            [3e-2, 1e-3].map(|noise| Self::start(dimensions, noise).climb(seen, &pairs, STEPS, 0.3));
-        if quiet.1 > noisy.1 { quiet } else { noisy }
+        Self::start(dimensions).climb(seen, &pairs, STEPS, 0.3)
     }
 
     /// These values, brought nearer to the most probable ones for observations that are a little more than those that
