@@ -186,7 +186,6 @@ async fn run(mut args: Args) -> Result<(), Box<dyn StdError>> {
         "majority     {:.1} % of the test rows have the commonest label of the training rows",
         100.0 * majority
     );
-    println!("time         {seconds:.1} s");
     if let Some(path) = &args.json {
         write_file(path, &serde_json::to_string_pretty(&summary(&best.report, majority, seconds))?)?;
     }

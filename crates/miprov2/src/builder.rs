@@ -181,8 +181,8 @@ impl MiproV2Builder {
     }
 
     /// How the combinations are searched; without it by [`Strategy::default`]. `num_trials`, `minibatch`, `minibatch_size`,
-    /// `minibatch_full_eval_steps`, `trials_ahead`, `patience` and `prefer_shorter` are settings of the reference's search and choose it
-    /// where no strategy is named. The run's first line says which strategy runs, and why.
+    /// `minibatch_full_eval_steps`, `trials_ahead`, `patience` and `prefer_shorter` are settings of the reference's search: they choose it
+    /// where no strategy is named, and all but `num_trials` do not go with [`Strategy::Adaptive`]. The run's first line says which strategy runs, and why.
     pub fn strategy(mut self, strategy: Strategy) -> Self {
         if let Strategy::Reference(search) = strategy {
             self.search = search;
@@ -415,6 +415,11 @@ impl MiproV2Builder {
                 (None, format!("set by {}", names.join(", ")))
             }
         };
+        if matches!(self.strategy, Some(Strategy::Adaptive(_))) {
+            // Trials are a budget for both.
+            let unused = self.of_reference.iter().filter(|name| **name != "num_trials");
+            problems.extend(unused.map(|&name| ConfigProblem::OfReference { name }));
+        }
         let program_runs = match adaptive.map(|search| search.program_runs) {
             Some(ProgramRuns::AtMost(runs)) => runs,
             _ => 1,

@@ -147,6 +147,14 @@ pub enum ConfigProblem {
         /// The model.
         model: String,
     },
+    /// A setting of the reference's search beside the adaptive one, which would pass it over.
+    #[error(
+        "`{name}` is a setting of the reference's search, and the adaptive one was asked for: leave one of them out"
+    )]
+    OfReference {
+        /// Which setting.
+        name: &'static str,
+    },
     /// A number outside of its range.
     #[error("`{name}` is {value}: it must be between 0 and {most}")]
     OutOfRange {

@@ -113,6 +113,10 @@ pub(crate) struct Options {
     /// For task: how many minutes a cell may take; the family has its own limit otherwise.
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
+    /// For search: a folder of further recorded landscapes (`cargo xtask record` makes them, docs/LANDSCAPES.md has the form);
+    /// may be given several times.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) landscapes: Vec<PathBuf>,
     /// For propose and task: the model, such as `http://localhost:8080/v1#NAME`; the embedded one otherwise.
     #[arg(long, value_name = "SPEC")]
     pub(crate) lm: Option<String>,

@@ -77,7 +77,7 @@ fn answer(line: &str) -> Result<Value, String> {
         Some("version") => Ok(json!({ "version": env!("CARGO_PKG_VERSION") })),
         Some("run") => {
             let work: Work = serde_json::from_value(request).map_err(|error| error.to_string())?;
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             let took = runtime.map_err(|error| error.to_string())?.block_on(run(&work))?;
             serde_json::to_value(took).map_err(|error| error.to_string())
         }

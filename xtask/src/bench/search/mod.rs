@@ -108,7 +108,7 @@ impl Family for Search {
     ) -> Result<Option<Measured>, Error> {
         let seeds = self.seeds_of(options);
         let mut contenders = contenders(options.ablate, peers);
-        let landscapes = recorded::all(workspace)?;
+        let landscapes = recorded::all(workspace, &options.landscapes)?;
         let mut judged: Vec<Judged> = Vec::new();
         let mut note = |name: String, group: Group, make: &Make<'_>| -> Result<(), Error> {
             // `--cases public` is all public landscapes, `--cases flat` all flat ones.

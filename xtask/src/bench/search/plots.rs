@@ -41,7 +41,7 @@ pub(super) fn plots(
         }
         Ok(())
     };
-    for landscape in &recorded::all(workspace)? {
+    for landscape in &recorded::all(workspace, &options.landscapes)? {
         if options.quick && landscape.role != Role::Public {
             continue;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::simulated::trials;
 use super::terrain::Terrain;
@@ -14,13 +14,16 @@ use crate::workspace::Workspace;
 /// Where recordings are, relative to the root.
 const FOLDER: &str = "xtask/landscapes";
 
-/// All recordings, by name.
-pub(crate) fn all(workspace: &Workspace) -> Result<Vec<Landscape>, Error> {
-    let folder = workspace.path(FOLDER);
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let entries = fs::read_dir(&folder).map_err(Error::file("list", &folder))?;
+/// The recordings that ship, and those of the folders that a command names; each folder's by name.
+pub(crate) fn all(workspace: &Workspace, further: &[PathBuf]) -> Result<Vec<Landscape>, Error> {
+    let own = workspace.path(FOLDER);
+    let folders = own.is_dir().then_some(own).into_iter().chain(further.iter().cloned());
+    let landscapes: Result<Vec<_>, Error> = folders.map(|folder| of(&folder)).collect();
+    Ok(landscapes?.into_iter().flatten().collect())
+}
+
+fn of(folder: &Path) -> Result<Vec<Landscape>, Error> {
+    let entries = fs::read_dir(folder).map_err(Error::file("list", folder))?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     files.sort();
