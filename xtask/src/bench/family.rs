@@ -103,8 +103,10 @@ pub(crate) trait Family {
         None
     }
 
-    /// The cases in the order of the table; `data` is the source of the data, where it was wanted.
-    fn cases(&self, quick: bool, data: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error>;
+    /// The cases in the order of the table, for a family that has some; `data` is the source of the data, where it was wanted.
+    fn cases(&self, _quick: bool, _data: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error> {
+        Ok(Vec::new())
+    }
 
     /// The figures as tables of its own, in Markdown, where one line a figure would not be read.
     fn tables(&self, _comparisons: &[Comparison]) -> Option<String> {

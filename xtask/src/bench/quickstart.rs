@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::Options;
-use super::family::{Better, Case, Family, Keep, Measured};
+use super::family::{Better, Family, Keep, Measured};
 use super::peers::Peer;
 use super::record::{Comparison, OURS};
 use super::stats::ratio_of_means;
@@ -49,10 +49,6 @@ impl Family for Quickstart {
 
     fn quick_seeds(&self) -> u32 {
         1
-    }
-
-    fn cases(&self, _: bool, _: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error> {
-        Ok(Vec::new())
     }
 
     fn measure(

@@ -22,7 +22,7 @@ use self::measure::Scale;
 use self::task::Task;
 use self::variant::Variant;
 use super::Options;
-use super::family::{Case, Family, Keep, Measured};
+use super::family::{Family, Keep, Measured};
 use super::peers::Peer;
 use crate::error::Error;
 use crate::workspace::Workspace;
@@ -43,10 +43,6 @@ impl Family for Propose {
 
     fn quick_seeds(&self) -> u32 {
         Scale::quick().seeds
-    }
-
-    fn cases(&self, _: bool, _: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error> {
-        Ok(Vec::new())
     }
 
     fn measure(

@@ -28,7 +28,7 @@ use self::recorded::Recorded;
 use self::simulated::{Cell, Kind, Simulated};
 use self::track::Curve;
 use super::Options;
-use super::family::{Case, Draw, Family, Keep, Measured};
+use super::family::{Draw, Family, Keep, Measured};
 use super::peers::Peer;
 use crate::error::Error;
 use crate::landscape::Role;
@@ -93,10 +93,6 @@ impl Family for Search {
 
     fn quick_seeds(&self) -> u32 {
         10
-    }
-
-    fn cases(&self, _: bool, _: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error> {
-        Ok(Vec::new())
     }
 
     fn measure(

@@ -30,7 +30,7 @@ use self::cell::{Cell, Journal, Kept, Versions, terms};
 use self::model::Model;
 use self::work::{Optimizer, Row, Rows, Scale, Work, rows};
 use super::Options;
-use super::family::{Case, Family, Keep, Measured};
+use super::family::{Family, Keep, Measured};
 use super::peers::Peer;
 use super::propose::task::Task;
 use crate::error::Error;
@@ -55,10 +55,6 @@ impl Family for Tasks {
 
     fn quick_seeds(&self) -> u32 {
         1
-    }
-
-    fn cases(&self, _: bool, _: Option<&mut Peer>) -> Result<Vec<Box<dyn Case>>, Error> {
-        Ok(Vec::new())
     }
 
     fn measure(
