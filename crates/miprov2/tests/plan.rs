@@ -85,15 +85,16 @@ fn run(setting: &Setting) -> Optimized {
     };
     let builder = if setting.teacher { builder.teacher(teacher) } else { builder };
     let builder = builder.price("teacher", TokenPrice::new(2.0, 5.0)).share_known(setting.share);
+    let builder = builder.max_bootstrapped_demos(setting.bootstrapped).max_labeled_demos(setting.labeled);
     let builder = if setting.adaptive {
         builder.strategy(Strategy::Adaptive(AdaptiveSearch::default()))
     } else {
         builder
+            .minibatch(setting.minibatch.is_some())
+            .minibatch_size(setting.minibatch.unwrap_or(35))
+            .minibatch_full_eval_steps(setting.steps)
     };
-    let builder = builder.max_bootstrapped_demos(setting.bootstrapped).max_labeled_demos(setting.labeled);
-    let builder =
-        builder.minibatch(setting.minibatch.is_some()).minibatch_size(setting.minibatch.unwrap_or(35));
-    let optimizer = builder.minibatch_full_eval_steps(setting.steps).build().unwrap();
+    let optimizer = builder.build().unwrap();
     let data = Dataset::new(task.examples(0..setting.train)).val(task.examples(1000..1000 + setting.val));
     let data = data.test(task.examples(5000..5000 + setting.test));
     let plan = optimizer.plan(&task.program(), &data).unwrap();

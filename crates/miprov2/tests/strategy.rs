@@ -100,6 +100,8 @@ fn the_first_line_says_which_strategy_runs_and_why() {
         assert!(line.contains(why), "{line}: {why}");
         assert_eq!(is_adaptive, adaptive, "{why}");
     }
+    let problem = manual().patience(3).strategy(asked()).build().err().unwrap().to_string();
+    assert!(problem.contains("`patience` is a setting of the reference's search"), "{problem}");
 }
 
 #[test]
