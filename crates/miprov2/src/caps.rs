@@ -5,7 +5,8 @@
 //! calls in flight have turned out smaller waits for them. So a cap holds however many calls run at once.
 //!
 //! What a run gives under a cap depends on no timing: parts of it that could meet the cap do not overlap, and a part counts only
-//! if its calls fit in any order ([`Purse::met`]). A cap on time is the one thing that does depend on it.
+//! if its calls fit in any order ([`Purse::met`]). A cap on time does depend on it, and so may the adaptive search near a cap, which
+//! does not look ahead for what it can afford.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;

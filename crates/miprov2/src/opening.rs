@@ -54,7 +54,7 @@ pub(crate) async fn run(run: &Run<'_>, rows: &Rows<'_>, plan: &Plan) -> (Learned
     if !purse.counts() {
         return join(learned, baseline).await;
     }
-    let mut baseline = baseline.await;
+    let baseline = baseline.await;
     if let Some(cap) = purse.met(0..=part::SEARCH) {
         let reason = format!(
             "{cap} is reached before the program as it is was evaluated on {} validation rows",
@@ -63,8 +63,7 @@ pub(crate) async fn run(run: &Run<'_>, rows: &Rows<'_>, plan: &Plan) -> (Learned
         run.leave_out(Stage::Search);
         run.cap(&reason);
         let refused = LmError::new(run.config.task_lm.model().clone(), LmErrorKind::Stopped, &*reason);
-        baseline = Err(EvaluateError::Fatal(refused));
-        return (Err(OptimizeError::Stopped { reason }), baseline);
+        return (Err(OptimizeError::Stopped { reason }), Err(EvaluateError::Fatal(refused)));
     }
     let mut learned = learned.await;
     if let Some(cap) = purse.met(0..=part::SEARCH) {

@@ -3,7 +3,6 @@
 //! Reading is lenient (servers leave fields out) but for what was asked for: a server that gives fewer completions
 //! than wanted, or no log-probabilities, has dropped a setting, and that is an error. Tools are not read.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{SeqAccess, Visitor};
@@ -115,8 +114,9 @@ struct BodyMessage<'a> {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum BodyContent<'a> {
-    Text(Cow<'a, str>),
-    Parts(Value),
+    /// One text, as most messages are: not copied.
+    Text(&'a str),
+    Other(Value),
 }
 
 impl<'a> BodyMessage<'a> {
@@ -127,9 +127,8 @@ impl<'a> BodyMessage<'a> {
             Role::Assistant => "assistant",
         };
         let content = match message.parts.as_slice() {
-            [Part::Text(text)] => BodyContent::Text(Cow::Borrowed(text)),
-            _ if message.media().next().is_none() => BodyContent::Text(Cow::Owned(message.text())),
-            _ => BodyContent::Parts(media::chat_content(message)?),
+            [Part::Text(text)] => BodyContent::Text(text),
+            _ => BodyContent::Other(media::chat_content(message)?),
         };
         Ok(Self { role, content })
     }

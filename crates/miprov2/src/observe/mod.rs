@@ -5,3 +5,4 @@ mod progress;
 
 pub use event_log::EventLog;
 pub use progress::Progress;
+pub(crate) use progress::word;

@@ -146,7 +146,8 @@ impl State {
     }
 }
 
-fn word(stage: Stage) -> &'static str {
+/// What a stage makes, in a word.
+pub(crate) fn word(stage: Stage) -> &'static str {
     match stage {
         Stage::Bootstrap => "demos",
         Stage::Propose => "proposals",

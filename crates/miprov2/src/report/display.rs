@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use teleprompt_core::Stage;
 use teleprompt_core::lm::Usage;
 
 use super::{Report, Saved};
+use crate::observe::word;
 use crate::search::{Ended, TrialKind};
 use crate::stats::PairedDifference;
 
@@ -102,7 +102,7 @@ impl fmt::Display for Report {
             write!(f, "\ntime         {:.1} s", self.process.seconds)?;
             let mut sign = ": ";
             for (stage, seconds) in &self.process.stage_seconds {
-                write!(f, "{sign}{} {seconds:.1}", stage_word(*stage))?;
+                write!(f, "{sign}{} {seconds:.1}", word(*stage))?;
                 sign = ", ";
             }
             if self.process.stage_seconds.len() > 1 {
@@ -124,14 +124,5 @@ impl fmt::Display for Report {
             write!(f, "\nwarning      {warning}")?;
         }
         Ok(())
-    }
-}
-
-fn stage_word(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Bootstrap => "demos",
-        Stage::Propose => "proposals",
-        Stage::Search => "search",
-        Stage::Test => "test",
     }
 }

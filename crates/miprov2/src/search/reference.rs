@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 
 use futures::StreamExt;
-use futures::future::{BoxFuture, Either, FutureExt, select};
+use futures::future::{BoxFuture, Either, FutureExt, pending, select};
 use futures::stream::FuturesUnordered;
 use teleprompt_core::evaluate::RowResult;
 use teleprompt_core::{EvaluateError, rng};
@@ -168,6 +168,7 @@ impl<'a> Search<'a> {
     /// Everything after the baseline.
     async fn all(&mut self, rows: &Rows<'_>) -> Ended {
         let mut running: Running<'_> = FuturesUnordered::new();
+        let capped = self.run.shared.purse.counts();
         loop {
             while let Some(position) = self.startable(rows) {
                 let Some(unit) = self.units.get(&position) else { break };
@@ -176,8 +177,9 @@ impl<'a> Search<'a> {
                 let part = part::SEARCH + position as u64;
                 running.push(async move { (position, rows.run(part, &candidate, &wanted).await) }.boxed());
             }
-            // A row that has ended may make the next full evaluation certain.
-            match select(running.next(), pin!(rows.moved())).await {
+            // A row that has ended may make the next full evaluation certain, but under a cap none is foreseen.
+            let moved = if capped { pending().left_future() } else { rows.moved().right_future() };
+            match select(running.next(), pin!(moved)).await {
                 Either::Left((None, _)) => break,
                 Either::Left((Some((position, result)), _)) => {
                     self.results.insert(position, result);
@@ -188,7 +190,6 @@ impl<'a> Search<'a> {
         }
         // What has ended out of turn before the run was stopped is paid for, and tells something.
         // Under a cap it depends on timing what that is.
-        let capped = self.run.shared.purse.counts();
         let rest = std::mem::take(&mut self.results).into_iter().filter(|_| !capped);
         for (position, result) in rest {
             if let Ok(rows) = result {

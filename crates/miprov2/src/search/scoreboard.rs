@@ -22,6 +22,12 @@ pub(crate) struct Scoreboard<'a> {
     pub(crate) warnings: Vec<String>,
 }
 
+/// Whether a trial of so many rows has a score when so many of them have one. Few rows out of many say little, and which ones are
+/// left may say less: no score rather than a lucky one.
+pub(crate) fn enough(scored: usize, requested: usize) -> bool {
+    2 * scored >= requested
+}
+
 impl<'a> Scoreboard<'a> {
     pub(crate) fn new(run: &'a Run<'a>, space: &'a SearchSpace) -> Self {
         let (scored, trials, warnings) = Default::default();
@@ -76,8 +82,7 @@ impl<'a> Scoreboard<'a> {
         // What the model or the metric failed is no result.
         let rows = results.into_iter().filter(|row| row.score().is_some()).collect();
         let evaluation = Evaluation { rows };
-        // Few rows out of many say little, and which ones are left may say less: no score rather than a lucky one.
-        let score = evaluation.score().filter(|_| 2 * evaluation.rows.len() >= requested);
+        let score = evaluation.score().filter(|_| enough(evaluation.rows.len(), requested));
         if kind != TrialKind::Minibatch {
             self.best = self.best.max(score.unwrap_or(0.0));
         }

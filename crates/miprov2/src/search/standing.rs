@@ -4,6 +4,8 @@
 //! calls idle, though mostly no outcome of the rows that are out could make another one lead. What is certain early is what
 //! would have been chosen late, so that nothing but time depends on it.
 
+use super::scoreboard::enough;
+
 /// How much of a trial has come back.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Progress {
@@ -27,7 +29,7 @@ impl Progress {
 
     /// Whether the trial will have a score: enough rows have one already.
     fn is_sure(self) -> bool {
-        2 * self.scored >= self.rows
+        enough(self.scored, self.rows)
     }
 }
 

@@ -13,7 +13,7 @@
 //! Only on Linux, where `/proc` says what a process has used. The rival `bare` sends bytes and awaits answers with nothing around: what server and machine allow at most.
 
 mod server;
-mod usage;
+pub(crate) mod usage;
 pub(crate) mod worker;
 
 use std::cell::RefCell;

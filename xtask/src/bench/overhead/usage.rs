@@ -1,8 +1,8 @@
-//! What this process has used: processor time and peak memory, as the Linux kernel counts them.
+//! What a process has used: processor time and peak memory, as the Linux kernel counts them.
 
 use std::fs;
 
-/// Processor time of all living threads, in seconds.
+/// Processor time of all living threads of this process, in seconds.
 ///
 /// # Errors
 ///
@@ -22,17 +22,22 @@ pub(super) fn reset_peak() {
     drop(fs::write("/proc/self/clear_refs", "5"));
 }
 
-/// The most resident memory, in MiB.
+/// The most resident memory of this process, in MiB.
 ///
 /// # Errors
 ///
 /// On a system without `/proc`.
 pub(super) fn peak_mib() -> Result<f64, String> {
-    let status =
-        fs::read_to_string("/proc/self/status").map_err(|error| format!("/proc/self/status: {error}"))?;
+    peak_mib_of("self")
+}
+
+/// The same of the process with this number.
+pub(crate) fn peak_mib_of(process: &str) -> Result<f64, String> {
+    let file = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
-    Ok(kib.ok_or("no VmHWM in /proc/self/status")? / 1024.0)
+    Ok(kib.ok_or_else(|| format!("no VmHWM in {file}"))? / 1024.0)
 }
 
 #[cfg(all(test, target_os = "linux"))]

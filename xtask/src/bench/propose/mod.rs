@@ -12,7 +12,7 @@
 //! its score, and every rejected one with the reason, is in `proposals.jsonl` beside them.
 
 mod measure;
-mod show;
+pub(crate) mod show;
 pub(crate) mod task;
 mod variant;
 

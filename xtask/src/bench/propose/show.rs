@@ -81,7 +81,7 @@ fn cells(variant: &VariantOutcome, all: Option<&VariantOutcome>, scale: &Scale) 
 }
 
 /// The mean of `after - before`, in points.
-fn difference(pairs: impl IntoIterator<Item = (f64, f64)>) -> String {
+pub(crate) fn difference(pairs: impl IntoIterator<Item = (f64, f64)>) -> String {
     match PairedDifference::of(pairs) {
         Some(d) => format!("{:+.1} ({:+.1} to {:+.1})", 100.0 * d.mean, 100.0 * d.low, 100.0 * d.high),
         None => "-".to_owned(),

@@ -11,6 +11,7 @@ use super::cell::{Figures, Outcome};
 use super::meter::Meter;
 use super::work::{Row, Work};
 use super::{exact, failed};
+use crate::bench::overhead::usage::peak_mib_of;
 use crate::bench::peers::Peer;
 use crate::bench::record::OURS;
 use crate::error::Error;
@@ -121,9 +122,7 @@ fn cpu_seconds(peer: &Peer) -> Option<f64> {
 
 /// The most resident memory of a process since its start.
 fn peak_mib(peer: &Peer) -> Option<f64> {
-    let text = std::fs::read_to_string(format!("/proc/{}/status", peer.process_id()?)).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? / 1024.0)
+    peak_mib_of(&peer.process_id()?.to_string()).ok()
 }
 
 #[cfg(test)]

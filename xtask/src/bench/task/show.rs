@@ -7,6 +7,7 @@ use teleprompt::PairedDifference;
 use super::cell::{Figures, Kept, Outcome, Versions};
 use super::work::{Optimizer, Scale};
 use crate::bench::family::Better;
+use crate::bench::propose::show::difference;
 use crate::bench::record::{Comparison, OURS};
 use crate::bench::stats::{Ratio, median, ratio_of_means, ratio_of_medians};
 
@@ -147,18 +148,15 @@ fn cells(table: &Table, optimizer: Optimizer, rival: &[f64]) -> [String; 10] {
         median(&values.unwrap_or_default())
             .map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
     };
-    let against = if optimizer == RIVAL || rival.is_empty() {
-        None
-    } else {
-        PairedDifference::of(rival.iter().copied().zip(rows.iter().copied()))
-    };
+    // With itself it is not compared.
+    let rival = if optimizer == RIVAL { &[] } else { rival };
     let tokens = |of: fn(&Figures) -> u64| middle(&|figures| Some(of(figures) as f64), 0);
     [
         optimizer.name().to_owned(),
         format!("{} of {wanted}", finished.len()),
         accuracy(&rows),
         seeds.collect::<Vec<_>>().join(", "),
-        against.map_or_else(|| "-".to_owned(), |d| points(&d)),
+        difference(rival.iter().copied().zip(rows.iter().copied())),
         tokens(|figures| figures.calls),
         format!("{}, {}", tokens(|figures| figures.tokens_in), tokens(|figures| figures.tokens_out)),
         middle(&|figures| Some(figures.seconds), 0),
@@ -176,10 +174,6 @@ fn accuracy(rows: &[f64]) -> String {
         }
         None => "-".to_owned(),
     }
-}
-
-fn points(d: &PairedDifference) -> String {
-    format!("{:+.1} ({:+.1} to {:+.1})", 100.0 * d.mean, 100.0 * d.low, 100.0 * d.high)
 }
 
 /// A figure of a run, if there is one.
