@@ -156,11 +156,11 @@ fn what_makes_no_sense_is_refused() {
     let mut guard = config(9);
     guard.guard = 1.5;
     let mut no_noise = config(9);
-    no_noise.ingredients.noise_sd = 0.0;
+    no_noise.ingredients.rest_share = 0.0;
     for (space, config, word) in [
         (good(), config(0), "budget"),
         (good(), guard, "guard"),
-        (good(), no_noise, "noise_sd"),
+        (good(), no_noise, "rest_share"),
         (Space { predictors: vec![], default: vec![], ..good() }, config(9), "no predictor"),
         (Space { predictors: vec![(0, 2)], ..good() }, config(9), "no instruction"),
         (Space { strata: vec![], ..good() }, config(9), "no rows"),

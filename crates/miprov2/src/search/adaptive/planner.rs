@@ -5,7 +5,7 @@ use teleprompt_core::rng;
 use teleprompt_tpe::bayes::{Evidence, Fit};
 
 use super::config::AdaptiveConfig;
-use super::look::{self, Ahead};
+use super::look::{Ahead, Looks};
 use super::model::Models;
 use super::pool;
 use super::rows::common_order;
@@ -173,7 +173,7 @@ impl AdaptivePlanner {
     /// The decision if the search ended now, with what has been told.
     pub fn conclude(&self) -> Decision {
         let points = self.evidence.points();
-        let fit = self.models.main.fit(&self.evidence);
+        let fit = self.models.of(&self.evidence).fit(&self.evidence);
         let leader = self.leader(&fit);
         let posterior = fit.posterior(&[points[0].clone(), points[leader].clone()]);
         let belief = |of: usize| Belief { mean: posterior.mean()[of], sd: posterior.sd(of) };
@@ -254,22 +254,21 @@ impl AdaptivePlanner {
     /// The leader, and combinations with the numbers of their next rows.
     fn chunks(&self, mut left: usize) -> (usize, Vec<(Vec<usize>, usize)>) {
         let (horizon, evidence) = (&self.config.ingredients.horizon, &self.evidence);
-        let fit = self.models.main.fit(evidence);
+        let model = self.models.of(evidence);
+        let fit = model.fit(evidence);
         let pool = pool::pool(&self.space, evidence.points(), &fit, &mut self.random());
         let mut posterior = fit.posterior(&pool);
         let come = |point: &Vec<usize>| evidence.find(point).map_or(0, |index| self.progress[index]);
         let mut progress: Vec<usize> = pool.iter().map(come).collect();
-        let information = Ahead::information(&fit, evidence, &self.order);
         let mut chosen = Vec::with_capacity(self.config.chunks);
+        let mut looks = Looks::new(horizon, self.config.chunk_rows, self.config.worthwhile);
         for _ in 0..self.config.chunks {
-            let ahead = Ahead { information: &information, progress: &progress, horizon, left };
-            let Some(point) = look::next(&posterior, &ahead, self.config.worthwhile) else { break };
-            let from = progress[point];
-            let rows = (self.order.len() - from).min(self.config.chunk_rows).min(left);
-            posterior.anticipate(point, ahead.between(from, from + rows));
-            chosen.push((pool[point].clone(), rows));
-            progress[point] += rows;
-            left -= rows;
+            let ahead = Ahead::new(&model, &pool, &progress, self.order.len());
+            let Some(best) = looks.next(&posterior, &ahead, left) else { break };
+            posterior.anticipate(&best.says);
+            chosen.push((pool[best.point].clone(), best.rows));
+            progress[best.point] += best.rows;
+            left -= best.rows;
         }
         (self.leader(&fit), chosen)
     }
