@@ -350,7 +350,7 @@ impl Gate {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                reserved.fail();
+                reserved.fail(self.part);
                 return Err(error);
             }
         };

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use futures::future::join;
 use teleprompt_core::evaluate::RowResult;
-use teleprompt_core::lm::ModelId;
+use teleprompt_core::lm::{LmError, LmErrorKind, ModelId};
 use teleprompt_core::{Candidate, EvaluateError, Evaluation, Event, Metric, Program, Stage};
 
 use crate::bootstrap::FailedRow;
@@ -158,7 +158,9 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
     let mut found = match (baseline, stopped) {
         (Some(results), None) => match &run.config.adaptive {
             None => reference::search(run, &space, &rows, results).await?,
-            Some(settings) => drive::search(run, &space, &rows, settings, plan.evaluation_runs).await?,
+            Some(settings) => {
+                drive::search(run, &space, &rows, results, settings, plan.evaluation_runs).await?
+            }
         },
         (Some(results), Some(reason)) => {
             reference::only_baseline(run, &space, results, Ended::Stopped { reason })
@@ -170,16 +172,26 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
     }
     let candidate = space.candidate(&found.choices);
     if let (Ended::Complete | Ended::Early { .. }, Some(cap)) =
-        (&found.ended, test_refusal(run, &found, data))
+        (&found.ended, test_refusal(run, &found, &candidate, data))
     {
         let reason = format!("{cap} leaves no room for the test rows");
         run.cap(&reason);
         found.ended = Ended::Stopped { reason };
     }
-    let tested = match found.ended {
+    let mut tested = match found.ended {
         Ended::Stopped { .. } => Ok(None),
         _ => test(run, &candidate, data).await,
     };
+    if let (false, Some(cap)) =
+        (matches!(found.ended, Ended::Stopped { .. }), run.shared.purse.met(0..=part::TEST + 1))
+    {
+        // As if it had not begun: how far it came depends on timing.
+        let reason = format!("{cap} is reached before the test rows were evaluated");
+        run.cap(&reason);
+        run.leave_out(Stage::Test);
+        let model = run.config.task_lm.model().clone();
+        tested = Err(EvaluateError::Fatal(LmError::new(model, LmErrorKind::Stopped, reason)));
+    }
     let test = tested.unwrap_or_else(|error| {
         if let EvaluateError::Fatal(error) = &error
             && error.is_stopped()
@@ -200,9 +212,10 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
 }
 
 /// The cap that leaves no room for the test rows, if one does.
-fn test_refusal(run: &Run<'_>, found: &Found, data: &Dataset) -> Option<String> {
+fn test_refusal(run: &Run<'_>, found: &Found, winner: &Candidate, data: &Dataset) -> Option<String> {
     let purse = &run.shared.purse;
-    let rows = 2 * data.test_rows().len();
+    let evaluations = if *winner == run.config.start { 1 } else { 2 };
+    let rows = evaluations * data.test_rows().len();
     let before = 0..=part::TEST - 1;
     let needed =
         purse.used_by(before.clone()).plus(purse.room(before)).plus(found.row_cost.scaled(rows as f64));

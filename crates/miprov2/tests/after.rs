@@ -302,8 +302,8 @@ fn retries_failures_and_the_cap_are_events_and_are_shown() {
     let text = |shared: &Shared| String::from_utf8(shared.0.lock().unwrap().clone()).unwrap();
     let events: Vec<Event> = text(&lines).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let retried: Vec<_> = events.iter().filter(|event| matches!(event, Event::Retried { .. })).collect();
-    // Each call was made twice.
-    assert!(retried.len() >= 990, "{}", retried.len());
+    // Each call was made twice, and the search ends where there is no room for another evaluation of such calls.
+    assert!(retried.len() >= 900, "{}", retried.len());
     let Event::Retried { model, attempt, seconds, message } = retried[0] else { panic!() };
     assert_eq!((model.as_str(), *attempt, *seconds), ("simulated", 1, 3.0));
     assert!(message.contains("rate limit reached"), "{message}");

@@ -5,6 +5,7 @@
 //! trials in the order of the schedule, whatever the order in which they end.
 
 pub mod adaptive;
+mod forecast;
 pub(crate) mod reference;
 mod schedule;
 mod scoreboard;
@@ -156,7 +157,8 @@ pub struct TrialRecord {
     pub choices: Choices,
     /// The mean score in `[0, 1]`; `None` when fewer than half of the rows count.
     pub score: Option<f64>,
-    /// Program runs asked for: the rows of the evaluation.
+    /// Program runs asked for: the rows of the evaluation. Of the comparison that ends the adaptive search, those of its rows that
+    /// no earlier trial had run.
     pub requested: usize,
     /// Of these, answered from what an earlier trial had run.
     pub known: usize,
