@@ -16,8 +16,9 @@
 //!
 //! # Differences from DSPy
 //! The baseline counts as evaluated in full and is never promoted again; rows that a candidate has run are not run again; when
-//! every combination seen has a full score there is nothing to promote; a failed trial is told as failed, not as 0; with
-//! `trials_ahead` above 1 the sampler sees the last trials as pending.
+//! every combination seen has a full score one that was not tried is evaluated, so that small spaces are not searched in vain and a
+//! run asks for what its plan says; a failed trial is told as failed, not as 0; with `trials_ahead` above 1 the sampler sees the
+//! last trials as pending.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -279,7 +280,8 @@ impl<'a> Search<'a> {
                     return None;
                 }
                 self.next[1] = at + 1;
-                if let Some(choices) = best_open(&self.minibatch, |choices| self.is_done(choices)).cloned() {
+                let best = best_open(&self.minibatch, |choices| self.is_done(choices)).cloned();
+                if let Some(choices) = best.or_else(|| self.untried(at)) {
                     self.promote(at, choices);
                     return Some(at);
                 }
@@ -388,6 +390,13 @@ impl<'a> Search<'a> {
                 .push((unit.choices.clone(), rows.progress(part::SEARCH + position as u64, unit.rows.len())));
         }
         certain(&self.minibatch, &running, |choices| self.is_done(choices)).cloned()
+    }
+
+    /// A combination that nothing before a position has tried, drawn by the seed.
+    fn untried(&self, at: usize) -> Option<Choices> {
+        let tried: Vec<&Choices> = self.units.range(..at).map(|(_, unit)| &unit.choices).collect();
+        let mut random = rng::stream(self.run.config.seed, "untried", &[at as u64]);
+        self.space.untried(&tried, &mut random)
     }
 
     /// Whether a combination has a full score.
