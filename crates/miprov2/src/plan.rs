@@ -97,6 +97,33 @@ pub struct Plan {
 impl Plan {
     /// How long the run takes where a call takes `latency` and so many are in flight: the calls by how many are in flight, and
     /// the chain of those that follow one another.
+    ///
+    /// A plan spends nothing, so it knows no latency. That of calls that were made anyway is at hand in their
+    /// [`History`](teleprompt_core::History); a run tells the same figures once it has measured its baseline
+    /// ([`Event::Estimated`](teleprompt_core::Event::Estimated)).
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use teleprompt_core::{Ctx, History, Program};
+    /// use teleprompt_miprov2::{Dataset, MiproV2};
+    /// # use teleprompt_testkit::SimTask;
+    /// # futures::executor::block_on(async {
+    /// # let task = SimTask::new(1);
+    /// # let (lm, program, train) = (Arc::new(task.lm()), task.program(), task.examples(0..200));
+    /// let history = History::new(100);
+    /// let cx = Ctx::new(lm.clone()).with_history(history.clone());
+    /// program.forward(&cx, train[0].inputs.clone()).await?; // while the program was written
+    ///
+    /// let plan = MiproV2::builder().task_lm(lm).build()?.plan(&program, &Dataset::new(train))?;
+    /// if let Some(latency) = history.latency() {
+    ///     let time = plan.time(latency, 16);
+    ///     println!("{:?} to {:?}", time.least, time.most);
+    ///     # assert!(time.least < time.most);
+    /// }
+    /// # assert!(history.latency().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn time(&self, latency: Duration, in_flight: usize) -> Span<Duration> {
         let sum = |calls: fn(&Span<u64>) -> u64| self.calls.values().map(calls).sum::<u64>();
         let spread = |calls: u64| latency.mul_f64(calls as f64 / in_flight.max(1) as f64);

@@ -255,6 +255,22 @@ fn a_run_can_be_watched() {
 }
 
 #[test]
+fn progress_says_how_long_a_run_takes() {
+    let pipe = Shared::default();
+    let progress = Progress::to(Box::new(pipe.clone()), false);
+    for (latency, seconds) in [(0.0206, (0.5, 9.04)), (1.25, (61.0, 1500.0)), (31.0, (7300.0, 90_000.0))] {
+        progress.on_event(&Event::Estimated { latency, seconds });
+    }
+    let text = String::from_utf8(pipe.0.lock().unwrap().clone()).unwrap();
+    let lines = [
+        "a call takes 21 ms: the run 500 ms to 9.0 s in all",
+        "a call takes 1.2 s: the run 61 s to 25 min in all",
+        "a call takes 31 s: the run 2.0 h to 25.0 h in all",
+    ];
+    assert_eq!(text.lines().collect::<Vec<_>>(), lines);
+}
+
+#[test]
 fn test_rows_are_asked_for_after_the_search_only() {
     let (train, val, test) =
         (task().examples(0..100), task().examples(1000..1100), task().examples(5000..5100));
