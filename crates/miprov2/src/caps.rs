@@ -30,7 +30,9 @@ const LEAST_MEDIA: u64 = 8192;
 /// What a run may use; `None` means no cap. All of a run counts, what an earlier process of it put into its checkpoint too.
 ///
 /// Under a cap on calls, tokens or money the baseline is evaluated first, then demos and instructions are made, so that what a run
-/// gives does not depend on which call came first: without one they are made at once.
+/// gives does not depend on which call came first: without one they are made at once. For the same reason evaluations overlap
+/// only where all that their calls reserve has room; where a cap on tokens or money is near, and answers have no `max_tokens`, they
+/// follow one another, each with as many calls in flight as there may be.
 ///
 /// ```
 /// use teleprompt_miprov2::Caps;

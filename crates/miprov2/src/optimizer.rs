@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use futures::future::join;
-use teleprompt_core::evaluate::RowResult;
+use teleprompt_core::evaluate::{RowError, RowErrorKind, RowResult};
 use teleprompt_core::lm::{LmError, LmErrorKind, ModelId};
 use teleprompt_core::{Candidate, EvaluateError, Evaluation, Event, Metric, Program, Stage};
 
@@ -88,10 +88,12 @@ impl MiproV2 {
             finished = known.ended.as_deref() == Some(COMPLETE);
             run = run.with_journal(journal, known);
         }
-        let below = plan.below(&self.config.caps).map(|warning| run.warn(warning));
+        let overlaps = data.overlaps(&run.train, &run.val);
+        let noticed = plan.below(&self.config.caps).into_iter().chain(overlaps);
+        let noticed: Vec<String> = noticed.map(|warning| run.warn(warning)).collect();
         let mut outcome = run.spans.run().around(optimize(&run, plan, data)).await;
         if let Ok(best) = &mut outcome {
-            best.report.warnings.splice(0..0, below);
+            best.report.warnings.splice(0..0, noticed);
         }
         let how = match outcome.as_ref().map(|best| &best.report.ended) {
             Ok(Ended::Complete | Ended::Early { .. }) => COMPLETE,
@@ -259,15 +261,19 @@ fn opening_lines(run: &Run<'_>, plan: &Plan) -> Vec<String> {
     lines
 }
 
-/// Refuses to search where nothing that the model wrote could be read: neither the teacher's answers nor the program's.
+/// Refuses to search where nothing worked: neither the teacher's runs nor the program's.
 fn readable(demos: &DemoSets, baseline: &[RowResult]) -> Result<(), OptimizeError> {
-    let first = baseline.iter().find_map(|row| row.outcome.as_ref().err());
-    match first {
-        Some(error) if demos.gave_up && baseline.iter().all(|row| row.outcome.is_err()) => {
-            Err(OptimizeError::NothingReadable { rows: baseline.len(), first: error.to_string() })
-        }
-        _ => Ok(()),
+    let failed: Vec<&RowError> = baseline.iter().filter_map(|row| row.outcome.as_ref().err()).collect();
+    let (Some(first), true) = (failed.first(), failed.len() == baseline.len()) else { return Ok(()) };
+    let (rows, first) = (baseline.len(), first.to_string());
+    let by_program = |error: &RowError| error.kind == RowErrorKind::Program;
+    // No prompt helps where a program fails before or after it is asked; an answer that cannot be read it may well help.
+    let program_fails =
+        failed.into_iter().chain(demos.failed.iter().map(|failed| &failed.error)).all(by_program);
+    if program_fails && demos.runs > 0 && demos.failed.len() >= demos.runs {
+        return Err(OptimizeError::NothingRan { rows, first });
     }
+    if demos.gave_up { Err(OptimizeError::NothingReadable { rows, first }) } else { Ok(()) }
 }
 
 /// Step 4: the baseline and the winner on the test rows. A failure is no end of the run, for the winner stands.

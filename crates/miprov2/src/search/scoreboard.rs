@@ -86,7 +86,7 @@ impl<'a> Scoreboard<'a> {
         let known = known_rows;
         let (choices, number, score) = (choices.clone(), self.trials.len(), None);
         let trial = TrialRecord { number, kind, choices, score, requested, known, rows, failed };
-        self.push(trial, counts, in_turn)
+        self.push(trial, counts, (kind != TrialKind::Minibatch, in_turn))
     }
 
     /// Records a comparison's part: what earlier trials know of these rows under a combination, and `asked`, what was asked for
@@ -110,17 +110,16 @@ impl<'a> Scoreboard<'a> {
         let rows = rows.into_values().collect();
         let (choices, number, score, known) = (choices.clone(), self.trials.len(), None, 0);
         let trial = TrialRecord { number, kind, choices, score, requested, known, rows, failed };
-        self.push(trial, counts, true);
+        self.push(trial, counts, (wanted.len() == self.run.val.len(), true));
     }
 
-    /// Adds a trial; it has a score where its rows are `enough`.
-    fn push(&mut self, mut trial: TrialRecord, enough: bool, in_turn: bool) -> Option<f64> {
+    /// Adds a trial, on all validation rows if it is `full`; it has a score where its rows are `enough`.
+    fn push(&mut self, mut trial: TrialRecord, enough: bool, (full, in_turn): (bool, bool)) -> Option<f64> {
         let scored = self.scored.entry(Digest::of(&self.space.candidate(&trial.choices))).or_default();
         scored.extend(trial.rows.iter().map(|row| row.row));
         let evaluation = Evaluation { rows: std::mem::take(&mut trial.rows) };
         let score = evaluation.score().filter(|_| enough);
         (trial.score, trial.rows) = (score, evaluation.rows);
-        let full = trial.kind != TrialKind::Minibatch;
         if full {
             self.best = self.best.max(score.unwrap_or(0.0));
         }
