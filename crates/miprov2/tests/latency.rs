@@ -2,7 +2,7 @@
 //!
 //! With enough in flight what remains is the chain of calls that each wait for the one before ([`Process::chain`]).
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking too")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking too")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
