@@ -226,7 +226,9 @@ pub struct Process {
 pub struct Scored {
     /// Which combination.
     pub choices: Choices,
-    /// The mean score on the whole valset, in `[0, 1]`; `None` when the run was stopped before that was known.
+    /// The mean score on the whole valset, in `[0, 1]`; `None` when the run was stopped before that was known. Where the adaptive
+    /// search had no room left to compare baseline and winner on the whole of it, on the rows that both have run, and a warning
+    /// says so.
     pub score: Option<f64>,
 }
 
