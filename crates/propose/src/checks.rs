@@ -1,7 +1,7 @@
 //! Which proposals enter the pool: the rules, each a pure function of texts.
 //!
-//! Texts are compared by their words: lower case, without punctuation. Quotations of the data are found in
-//! [`crate::leak`], for many proposals at once.
+//! Texts are compared by their words: lower case, without punctuation. Whether a proposal is about the task is told in
+//! [`crate::relevance`]; quotations of the data are found in [`crate::leak`], for many proposals at once.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +9,7 @@ use teleprompt_core::SignatureSpec;
 
 use crate::language::Writing;
 use crate::rejection::RejectReason;
+use crate::relevance::Topic;
 use crate::render::{labels, words};
 
 /// Consecutive words that are compared to find repetitions of the prompt.
@@ -34,14 +35,23 @@ pub(crate) struct Rules<'a> {
     pub(crate) limit: usize,
 }
 
+/// What the prompt of a proposal holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked<'a> {
+    /// What it says by itself, tip included.
+    pub(crate) own: &'a str,
+    /// What it shows and a proposal should not repeat.
+    pub(crate) material: &'a [&'a str],
+    /// What of that was said of the task as a whole.
+    pub(crate) about: &'a [&'a str],
+}
+
 impl Rules<'_> {
-    /// Whether `text` can be taken; `own` is what its prompt says by itself, `material` what it was shown, `taken` holds the
-    /// [`normal`] forms of the predictor's instructions so far.
+    /// Whether `text` can be taken; `taken` holds the [`normal`] forms of the predictor's instructions so far.
     pub(crate) fn check(
         &self,
         text: &str,
-        own: &str,
-        material: &[&str],
+        asked: Asked<'_>,
         taken: &BTreeSet<String>,
     ) -> Result<(), RejectReason> {
         let text_words = words(text);
@@ -68,10 +78,24 @@ impl Rules<'_> {
             return Err(RejectReason::Language);
         }
         let shown = SHOWN.iter().any(|name| speaks_of(text, name) && !self.task_speaks_of(name));
-        if shown || copies_form(text, ["Module"]) || is_echo(&text_words, own, material, self.current) {
+        if shown
+            || copies_form(text, ["Module"])
+            || is_echo(&text_words, asked.own, asked.material, self.current)
+        {
             return Err(RejectReason::Echo);
         }
+        if self.is_off_topic(text, asked) {
+            return Err(RejectReason::OffTopic);
+        }
         Ok(())
+    }
+
+    /// Whether a proposal shares no word with the task. One in another language than the current instruction, which the data
+    /// allow, need not.
+    fn is_off_topic(&self, text: &str, asked: Asked<'_>) -> bool {
+        let topic = Topic::of(self.spec, self.current, self.known_labels);
+        let topic = asked.about.iter().fold(topic, |topic, said| topic.and(said));
+        topic.is_missed_by(text, asked.own) && !Writing::default().and(self.current).excludes(text)
     }
 
     /// Whether the current instruction or a field is about this too: a program to review, say.
@@ -252,11 +276,20 @@ fn placeholder(text: &str, text_words: &[String], spec: &SignatureSpec) -> Optio
 }
 
 /// Whether at most half of the sentences, or 65 % of the sequences of three words, are new. Prose of this length has more
-/// than 90 %.
+/// than 90 %. All numbers are alike: who counts from 1 to 20 says nothing new.
 fn is_repetitive(text: &str, text_words: &[String]) -> bool {
-    let sentences: Vec<String> =
-        text.split(['.', '!', '?', '\n', '。']).map(normal).filter(|sentence| !sentence.is_empty()).collect();
-    let distinct: BTreeSet<&String> = sentences.iter().collect();
+    const NUMBER: &str = "0";
+    let numberless = |words: &[String]| -> Vec<String> {
+        let alike =
+            |word: &String| if word.chars().all(char::is_numeric) { NUMBER.into() } else { word.clone() };
+        words.iter().map(alike).collect()
+    };
+    let sentences = text.split(['.', '!', '?', '\n', '。']).map(|sentence| numberless(&words(sentence)));
+    // The number of a step is no sentence.
+    let sentences: Vec<Vec<String>> =
+        sentences.filter(|sentence| sentence.iter().any(|word| word != NUMBER)).collect();
+    let text_words = numberless(text_words);
+    let distinct: BTreeSet<&Vec<String>> = sentences.iter().collect();
     if sentences.len() >= 4 && distinct.len() * 2 <= sentences.len() {
         return true;
     }
@@ -280,7 +313,11 @@ mod tests {
             Rules { spec: &spec, current: CURRENT, known_labels: &known, writing: &writing, limit: 200 };
         let own = "Write an instruction that leads to better answers than the current one.";
         let material = ["The messages are short complaints about parcels that were lost or came late."];
-        rules.check(text, own, &material, &BTreeSet::from([normal(CURRENT)]))
+        rules.check(
+            text,
+            Asked { own, material: &material, about: &material },
+            &BTreeSet::from([normal(CURRENT)]),
+        )
     }
 
     fn rejected(text: &str) -> RejectReason {
@@ -295,9 +332,10 @@ mod tests {
             "Wrap the team in <team> tags.",
             "Read the message and name the team. If two fit, take the first.",
             "Short complaints about parcels are common; name the team anyway.",
-            "Sort.",
+            "Teams: sort.",
             "Submodule: name the team.",
             "## Task\nName the team.\n## Form\nOne word.",
+            "1. Read it. 2. Name the team. 3. Read it. 4. Stop.",
         ] {
             assert_eq!(check(text), Ok(()), "{text}");
         }
@@ -325,6 +363,8 @@ mod tests {
         assert_eq!(rejected(&"word ".repeat(50)), RejectReason::TooLong { chars: 250, limit: 200 });
         assert_eq!(rejected("Go on. Go on. Go on. Stop."), RejectReason::Repetitive);
         assert_eq!(rejected(&"name the team ".repeat(8)), RejectReason::Repetitive);
+        let counted: String = (1..9).map(|i| format!("{i} rows and {} teams, ", 2 * i)).collect();
+        assert_eq!(rejected(&counted), RejectReason::Repetitive);
         assert_eq!(rejected("Назови команду, которой адресовано письмо."), RejectReason::Language);
         assert_eq!(rejected("Lies die Nachricht und nenne das Team."), RejectReason::Language);
         assert_eq!(rejected("Write an instruction that leads to better answers."), RejectReason::Echo);
@@ -333,6 +373,7 @@ mod tests {
         assert_eq!(rejected("The program wants to know which team answers."), RejectReason::Echo);
         assert_eq!(rejected("1. The source is not available. 2. Name the team."), RejectReason::Echo);
         assert_eq!(rejected("Current instruction: sort it. Module description: none."), RejectReason::Echo);
+        assert_eq!(rejected("Wizards of ancient Rome told stories like that."), RejectReason::OffTopic);
         assert_eq!(
             rejected("The messages are short complaints about parcels that were lost or came late"),
             RejectReason::Echo
@@ -345,7 +386,7 @@ mod tests {
         let (known, writing) = (BTreeSet::new(), Writing::default());
         let rules =
             Rules { spec: &spec, current: "Review.", known_labels: &known, writing: &writing, limit: 200 };
-        let check = |text: &str| rules.check(text, "", &[], &BTreeSet::new());
+        let check = |text: &str| rules.check(text, Asked::default(), &BTreeSet::new());
         assert_eq!(check("Say whether the program does what its comments promise."), Ok(()));
         assert_eq!(check("Say what the language model wants."), Err(RejectReason::Echo));
     }

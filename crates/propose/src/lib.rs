@@ -4,7 +4,7 @@
 //! ```text
 //!   Proposer ◀── GroundedProposer   says what is known        dataset_summary, program_description, statistics
 //!      ▲                            shows it to the prompt LM grounding, prompts, tips
-//!      │                            checks what it answers    strip, checks, leak
+//!      │                            checks what it answers    strip, checks, relevance, leak
 //!      │                            fills what stays empty    pool, edits
 //!      │                            does it again, from scores and failures (refine)
 //!      └──────── FixedProposer      a list of the user's own
@@ -35,6 +35,7 @@ mod proposals;
 mod proposer;
 mod refine;
 mod rejection;
+mod relevance;
 mod render;
 mod request;
 mod script;
