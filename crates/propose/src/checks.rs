@@ -90,11 +90,12 @@ impl Rules<'_> {
         Ok(())
     }
 
-    /// Whether a proposal shares no word with the task. One in another language than the current instruction, which the data
-    /// allow, need not.
+    /// Whether a proposal shares no word with the task, or with what was said of it where that is about the task itself. One in
+    /// another language than the current instruction, which the data allow, need not.
     fn is_off_topic(&self, text: &str, asked: Asked<'_>) -> bool {
         let topic = Topic::of(self.spec, self.current, self.known_labels);
-        let topic = asked.about.iter().fold(topic, |topic, said| topic.and(said));
+        let said = asked.about.iter().filter(|said| !topic.is_missed_by(said, asked.own));
+        let topic = said.fold(topic.clone(), |topic, said| topic.and(said));
         topic.is_missed_by(text, asked.own) && !Writing::default().and(self.current).excludes(text)
     }
 
@@ -378,6 +379,25 @@ mod tests {
             rejected("The messages are short complaints about parcels that were lost or came late"),
             RejectReason::Echo
         );
+    }
+
+    #[test]
+    fn what_was_said_of_the_task_counts_where_it_is_about_it() {
+        let spec = SignatureSpec::parse("message -> team").unwrap();
+        let (known, writing) = (BTreeSet::new(), Writing::default());
+        let rules =
+            Rules { spec: &spec, current: CURRENT, known_labels: &known, writing: &writing, limit: 200 };
+        let check = |said: &str| {
+            let asked = Asked { about: &[said], ..Asked::default() };
+            rules.check("Find out where the parcels got lost.", asked, &BTreeSet::new())
+        };
+        assert_eq!(check("The messages are complaints about parcels."), Ok(()));
+        // A summary that is off the task itself.
+        assert_eq!(check("10 rows of parcels, 2 sentences."), Err(RejectReason::OffTopic));
+        assert_eq!(check(""), Err(RejectReason::OffTopic));
+        // One of the languages of the data is not that of the instruction.
+        let german = "Finde heraus, wo die Pakete verloren gegangen sind, und wer sich darum kümmern soll.";
+        assert_eq!(rules.check(german, Asked::default(), &BTreeSet::new()), Ok(()));
     }
 
     #[test]
