@@ -24,6 +24,7 @@ use crate::call::{Caller, Failure};
 use crate::config::{GroundedProposerBuilder, Settings};
 use crate::dataset_summary::Summary;
 use crate::error::ProposeError;
+use crate::known::Known;
 use crate::leak::Data;
 use crate::pool::{Attempt, Open, Pool};
 use crate::program_description::Descriptions;
@@ -33,7 +34,6 @@ use crate::proposer::{CallRange, Proposer};
 use crate::refine::{RefineRequest, Refinement};
 use crate::rejection::Rejection;
 use crate::request::ProposalRequest;
-use crate::statistics::Known;
 use crate::strip::{drop_unfinished, strip};
 use crate::{dataset_summary, program_description};
 

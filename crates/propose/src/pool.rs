@@ -11,6 +11,7 @@ use crate::checks::{Asked, Rules, normal};
 use crate::config::Settings;
 use crate::edits::edits;
 use crate::grounding::{Ground, Grounding, Place};
+use crate::known::Known;
 use crate::language::Writing;
 use crate::prompts::{Piece, Shown, propose_instruction};
 use crate::proposals::{InstructionOrigin, Prepared, ProposedInstruction, current};
@@ -18,7 +19,6 @@ use crate::refine::{FailedCase, RefineRequest, ScoredInstruction};
 use crate::rejection::RejectReason;
 use crate::render::{self, CHARS_PER_TOKEN};
 use crate::request::ProposalRequest;
-use crate::statistics::Known;
 use crate::tips::{Tip, TipDraw};
 
 /// Demos shown for a proposal, at most; the reference's number.
