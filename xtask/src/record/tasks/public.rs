@@ -406,7 +406,7 @@ pub(super) const TASKS: &[Task] = &[
             demos: 8,
             max_tokens: 32,
         }],
-        candidates: 48,
-        rows: 200,
+        candidates: 36,
+        rows: 120,
     },
 ];
