@@ -1,11 +1,12 @@
 //! Candidates as MIPROv2 makes them: demo sets of every kind, and which combinations of choices are recorded.
 //!
-//! | demo set | holds |
-//! |---|---|
-//! | 0 | nothing |
-//! | 1 | labeled rows; where a predictor's answers are not in the data, a set of the last kind |
-//! | 2 | bootstrapped from the rows in their order, filled up with labeled rows |
-//! | 3.. | bootstrapped from shuffled rows, as many as drawn, filled up likewise |
+//! | demo set | of a program without demos | of one with well picked demos |
+//! |---|---|---|
+//! | 0 | nothing | labeled rows, every answer in turn |
+//! | 1 | labeled rows; where a predictor's answers are not in the data, a set of the last kind | nothing |
+//! | 2 | bootstrapped from the rows in their order, filled up with labeled rows | the same |
+//! | 3.. | bootstrapped from shuffled rows, as many as drawn, filled up likewise | the same |
+//! | last | the same | labeled rows of one answer alone, the commonest |
 //!
 //! The teacher is the program with labeled demos on the same model, as in an optimization. The optimizer's own stage is
 //! private to it; this one runs rows one by one, for a few dozen calls.
@@ -18,7 +19,7 @@ use teleprompt_core::{
     Candidate, Ctx, Demo, Example, Fields, Metric, NamedPredictor, PredictorName, Program, rng,
 };
 
-use super::steps::Step;
+use super::tasks::{Start, Task};
 
 /// The seed of demo sets and of the choice of candidates.
 const SEED: u64 = 9;
@@ -37,28 +38,34 @@ pub(crate) enum DemoError {
     Row { row: usize, error: RowError },
 }
 
-/// Makes the demo sets of a program.
-///
-/// `accepted`: the least score of a run that becomes a demo.
+/// Makes the demo sets of a task's program.
 pub(crate) async fn make(
     program: &dyn Program,
-    steps: &[Step],
+    task: &Task,
     cx: &Ctx,
     train: &[Example],
     measure: &dyn Metric,
-    accepted: f64,
 ) -> Result<DemoSets, DemoError> {
+    let accepted = task.measure.accepted();
     let mut teacher = Teacher { program, cx, train, measure, accepted, runs: BTreeMap::new() };
     let mut sets: DemoSets = Vec::new();
     let named = program.predictors();
-    for (predictor, step) in named.iter().zip(steps) {
+    for (predictor, step) in named.iter().zip(task.steps) {
         let mut own = Vec::new();
         for set in 0..step.demo_sets {
-            let labeled = labeled(predictor, train, set as u64, &[], step.demos);
-            own.push(match set {
-                0 => Vec::new(),
-                1 if !labeled.is_empty() => labeled,
-                set => {
+            let labeled = match (task.start, set) {
+                (Start::Bare, 0) | (Start::Settled, 1) => Some(Vec::new()),
+                (Start::Bare, 1) => Some(labeled(predictor, train, set as u64, &[], step.demos))
+                    .filter(|demos| !demos.is_empty()),
+                (Start::Settled, 0) => Some(in_turn(by_answer(predictor, train), step.demos)),
+                (Start::Settled, set) if set + 1 == step.demo_sets => {
+                    Some(commonest(by_answer(predictor, train), step.demos))
+                }
+                _ => None,
+            };
+            own.push(match labeled {
+                Some(demos) => demos,
+                None => {
                     let stream = &[set as u64];
                     let (order, most) = match set {
                         2 => ((0..train.len()).collect(), step.demos),
@@ -79,6 +86,30 @@ pub(crate) async fn make(
         sets.push(own);
     }
     Ok(sets)
+}
+
+/// The rows as demos of one predictor, in their order, by what they answer.
+fn by_answer(predictor: &NamedPredictor<'_>, train: &[Example]) -> BTreeMap<String, Vec<Demo>> {
+    let mut by: BTreeMap<String, Vec<Demo>> = BTreeMap::new();
+    let Some(answer) = predictor.predictor.spec().outputs().first() else { return by };
+    for row in train {
+        let demo = labeled_demo(predictor, row);
+        demo.into_iter().for_each(|demo| by.entry(row.labels.text(&answer.name)).or_default().push(demo));
+    }
+    by
+}
+
+/// `count` demos, every answer in turn.
+fn in_turn(by_answer: BTreeMap<String, Vec<Demo>>, count: usize) -> Vec<Demo> {
+    let longest = by_answer.values().map(Vec::len).max().unwrap_or(0);
+    let turns = (0..longest).flat_map(|turn| by_answer.values().filter_map(move |demos| demos.get(turn)));
+    turns.take(count).cloned().collect()
+}
+
+/// `count` demos of one answer alone, the commonest.
+fn commonest(by_answer: BTreeMap<String, Vec<Demo>>, count: usize) -> Vec<Demo> {
+    let most = by_answer.into_values().rev().max_by_key(Vec::len).unwrap_or_default();
+    most.into_iter().take(count).collect()
 }
 
 /// `count` rows in a seeded order as demos of one predictor, without those in `except`.
@@ -187,7 +218,29 @@ pub(crate) fn choose(sizes: &[usize], n: usize) -> Vec<Vec<usize>> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
+    use crate::record::rows;
+    use crate::record::tasks;
+
+    #[test]
+    fn picked_demos_have_every_answer_and_misleading_ones_have_one() {
+        let task = tasks::named("lending-shelf-chat").unwrap();
+        let program = rows::program(task).unwrap();
+        let predictor = &program.predictors()[0];
+        let row = |note: &str, shelf: &str| Example {
+            inputs: Fields::new().with("note", note),
+            labels: Fields::new().with("shelf", shelf),
+        };
+        let train =
+            [row("a", "party"), row("b", "garden"), row("c", "party"), row("d", "party"), row("e", "garden")];
+        let notes = |demos: Vec<Demo>| -> String { demos.iter().map(|of| of.fields.text("note")).collect() };
+        assert_eq!(notes(in_turn(by_answer(predictor, &train), 4)), "baec");
+        assert_eq!(notes(commonest(by_answer(predictor, &train), 2)), "ac");
+        assert_eq!(notes(commonest(by_answer(predictor, slice::from_ref(&train[1])), 2)), "b");
+        assert!(in_turn(by_answer(predictor, &[]), 3).is_empty());
+    }
 
     #[test]
     fn all_combinations_or_some_of_them_with_every_option() {

@@ -41,7 +41,7 @@ pub(crate) async fn record(
     let cx = Ctx::new(lm).with_adapter(adapter(task.adapter)?);
     let measure = |gold: &Example, said: &Prediction| task.measure.score(gold, said);
     eprintln!("{}: demo sets from {} training rows", task.name, rows.train.len());
-    let sets = demos::make(&program, task.steps, &cx, &rows.train, &measure, task.measure.accepted())
+    let sets = demos::make(&program, task, &cx, &rows.train, &measure)
         .await
         .map_err(|error| failed(error.to_string()))?;
     let sizes: Vec<usize> =
@@ -130,7 +130,7 @@ mod tests {
     use teleprompt_lm::{Cache, LmStack};
 
     use super::*;
-    use crate::record::tasks::TASKS;
+    use crate::record::tasks;
     use crate::workspace::Workspace;
 
     /// Says `thing` where the prompt has few demos, else `person`; fails once its calls are used up.
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_recording_that_fails_goes_on_with_the_answers_it_lacks() {
-        let task = TASKS.iter().find(|task| task.name == "questions-plain").unwrap();
+        let task = tasks::named("questions-plain").unwrap();
         let rows = rows::load(&Workspace::find().unwrap(), None, task, 12).unwrap();
         let folder = std::env::temp_dir().join(format!("teleprompt-matrix-{}", std::process::id()));
         let file = folder.join("questions-plain.json");

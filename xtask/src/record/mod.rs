@@ -14,6 +14,8 @@ mod demos;
 #[cfg(feature = "record")]
 mod matrix;
 #[cfg(feature = "record")]
+mod problems;
+#[cfg(feature = "record")]
 mod rows;
 #[cfg(feature = "record")]
 mod steps;
@@ -114,21 +116,20 @@ mod with_model {
     use teleprompt_lm::local::LocalLm;
     use teleprompt_lm::{Cache, LmStack};
 
-    use super::tasks::TASKS;
-    use super::{FOLDER, Options, matrix, rows, table};
+    use super::{FOLDER, Options, matrix, rows, table, tasks};
     use crate::error::Error;
     use crate::workspace::Workspace;
 
     /// Records one task on the embedded model.
     pub(super) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error> {
         let Some(name) = &options.task else {
-            for task in TASKS {
+            for task in tasks::all() {
                 println!("{:22} {} candidates x {} rows", task.name, task.candidates, task.rows);
             }
             return Ok(());
         };
-        let task = TASKS.iter().find(|task| task.name == name).ok_or_else(|| {
-            let known: Vec<&str> = TASKS.iter().map(|task| task.name).collect();
+        let task = tasks::named(name).ok_or_else(|| {
+            let known: Vec<&str> = tasks::all().map(|task| task.name).collect();
             Error::Usage(format!("there is no task `{name}`; there are {}", known.join(", ")))
         })?;
         let n_rows = options.rows.map_or(task.rows, usize::from);

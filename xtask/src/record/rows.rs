@@ -12,6 +12,7 @@ use crate::csv::Table;
 use crate::error::Error;
 use crate::workspace::Workspace;
 
+use super::problems::{self, Ask};
 use super::steps::Steps;
 use super::tasks::Task;
 
@@ -49,6 +50,11 @@ pub(crate) enum Source {
     /// `scone/train`: sentence pairs without negation and with one negation in scope, which differ in one word; the `word` of
     /// the hypothesis, and the word of the premise that it `replaced`.
     Scone,
+    /// `gsm8k/*.jsonl`: word problems, and something that follows from their text.
+    Problems {
+        /// What that is.
+        ask: Ask,
+    },
 }
 
 /// What a first predictor should say for each gold class: rows get it as one more label, so that its demos can be labeled.
@@ -152,6 +158,7 @@ fn outside(folder: Option<&Path>, source: Source) -> Result<Vec<Example>, Error>
     };
     match source {
         Source::Sample { .. } => Ok(Vec::new()),
+        Source::Problems { ask } => problems::load(folder, ask),
         Source::Banking { label, categories } => {
             let table = Table::read(folder.join("banking77/train.csv"))?;
             let (text, category) = (table.column("text")?, table.column("category")?);
@@ -228,17 +235,19 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::record::tasks::TASKS;
+    use crate::record::steps::Measure;
+    use crate::record::tasks;
 
     #[test]
     fn the_projects_own_samples_give_rows_with_classes() {
         let workspace = Workspace::find().unwrap();
-        for task in TASKS.iter().filter(|task| matches!(task.source, Source::Sample { .. })) {
+        for task in tasks::all().filter(|task| matches!(task.source, Source::Sample { .. })) {
             let rows = load(&workspace, None, task, task.rows).unwrap();
             assert_eq!((rows.rows.len(), rows.val), (120, 80), "{}", task.name);
             assert!(rows.train.len() >= 30, "{}", task.name);
-            assert_eq!((rows.gold.len(), rows.classes), (120, 6));
-            assert!(rows.gold.iter().all(Option::is_some), "{}", task.name);
+            assert_eq!(rows.gold.len(), 120);
+            assert!(rows.gold.iter().all(|of| of.is_some() == (rows.classes > 0)), "{}", task.name);
+            assert_eq!(rows.classes > 0, matches!(task.measure, Measure::Exact(_)), "{}", task.name);
             assert!(!rows.rows.iter().any(|row| rows.train.contains(row)));
             if let Some(between) = task.between {
                 let first = SignatureSpec::parse(task.steps[0].signature).unwrap();
@@ -257,7 +266,7 @@ mod tests {
         fs::write(folder.join("iris/iris.csv"), format!("150,4,setosa,versicolor,virginica\n{lines}"))
             .unwrap();
         let workspace = Workspace::find().unwrap();
-        let task = TASKS.iter().find(|task| task.name == "iris-petal-plain").unwrap();
+        let task = tasks::named("iris-petal-plain").unwrap();
         let rows = load(&workspace, Some(&folder), task, 120).unwrap();
         assert_eq!((rows.train.len(), rows.rows.len(), rows.classes), (30, 120, 0));
         assert!(rows.gold.iter().all(Option::is_none));

@@ -1,49 +1,8 @@
-//! The tasks that are recorded: programs of one or two predictors, and the instructions that candidates choose from.
-//!
-//! The instructions are what a search meets in practice: the program's own first, then such as a person or a large model
-//! would write, what the built-in edits add (the labels, the form of the answer), one that is poor, and one that misleads.
-//! Demo sets are made from rows (see [`super::demos`]). In the programs of two predictors the second does not see the whole
-//! input, but what the first one said, so that the choices of the first matter and all combinations can be recorded: a model
-//! need not be asked twice for the same. A task is data; adding one needs no other code, unless its rows come from a new kind
-//! of source.
+//! The tasks of public data sets, for tuning.
 
-use crate::landscape::Role;
-
-use super::rows::{Between, Source};
-use super::steps::{Measure, Step};
-
-/// A task: everything that a landscape is recorded from, but for the model.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Task {
-    /// The landscape's name: data set, what is special, adapter.
-    pub(crate) name: &'static str,
-    /// The data set.
-    pub(crate) data: &'static str,
-    /// The adapter's name.
-    pub(crate) adapter: &'static str,
-    /// What an answer scores.
-    pub(crate) measure: Measure,
-    /// Where rows come from.
-    pub(crate) source: Source,
-    /// What the first predictor should say, where the data do not say it.
-    pub(crate) between: Option<Between>,
-    /// The program.
-    pub(crate) steps: &'static [Step],
-    /// How many candidates, when nothing else is asked for; all combinations if there are fewer.
-    pub(crate) candidates: usize,
-    /// How many rows, when nothing else is asked for; a third of them is for the test.
-    pub(crate) rows: usize,
-}
-
-/// The data sets that are held out; fixed before anything was recorded.
-const HELD_OUT: [&str; 2] = ["iris", "scone"];
-
-impl Task {
-    /// Whether searches may be tuned on it.
-    pub(crate) fn role(&self) -> Role {
-        if HELD_OUT.contains(&self.data) { Role::HeldOut } else { Role::Public }
-    }
-}
+use super::{Start, Task};
+use crate::record::rows::{Between, Source};
+use crate::record::steps::{Measure, Step};
 
 /// A question to its kind of answer.
 const SORT: Step = Step {
@@ -65,8 +24,22 @@ const SORT: Step = Step {
     max_tokens: 32,
 };
 
-/// All tasks, in the order in which they are best recorded.
-pub(crate) const TASKS: &[Task] = &[
+/// The question word of each kind of answer.
+const WORDS: Between = Between {
+    gold: "answer",
+    field: "word",
+    of: &[
+        ("person", "who"),
+        ("place", "where"),
+        ("date", "when"),
+        ("number", "how many"),
+        ("thing", "what"),
+        ("explanation", "why"),
+    ],
+};
+
+/// The tasks, in the order in which they are best recorded.
+pub(super) const TASKS: &[Task] = &[
     Task {
         name: "questions-plain",
         data: "questions",
@@ -74,6 +47,7 @@ pub(crate) const TASKS: &[Task] = &[
         measure: Measure::Exact("answer"),
         source: Source::Sample { input: "question", label: "answer", most: 1000 },
         between: None,
+        start: Start::Bare,
         steps: &[SORT],
         candidates: 36,
         rows: 120,
@@ -85,6 +59,7 @@ pub(crate) const TASKS: &[Task] = &[
         measure: Measure::Exact("team"),
         source: Source::Sample { input: "message", label: "team", most: 100 },
         between: None,
+        start: Start::Bare,
         steps: &[
             Step {
                 name: "subject",
@@ -125,6 +100,7 @@ pub(crate) const TASKS: &[Task] = &[
         measure: Measure::Close { field: "petal_length", zero_at: 2.0 },
         source: Source::Iris { label: "petal_length" },
         between: None,
+        start: Start::Bare,
         steps: &[Step {
             name: "estimate",
             signature: "sepal_length: float, species -> petal_length: float",
@@ -167,6 +143,7 @@ pub(crate) const TASKS: &[Task] = &[
             ],
         },
         between: None,
+        start: Start::Bare,
         steps: &[Step {
             name: "topic",
             signature: "text -> topic",
@@ -193,6 +170,7 @@ pub(crate) const TASKS: &[Task] = &[
         measure: Measure::TokenF1("word"),
         source: Source::Scone,
         between: None,
+        start: Start::Bare,
         steps: &[Step {
             name: "word",
             signature: "premise, hypothesis -> word",
@@ -220,6 +198,7 @@ pub(crate) const TASKS: &[Task] = &[
         measure: Measure::TokenF1("replaced"),
         source: Source::Scone,
         between: None,
+        start: Start::Bare,
         steps: &[
             Step {
                 name: "word",
@@ -268,6 +247,7 @@ pub(crate) const TASKS: &[Task] = &[
             ],
         },
         between: None,
+        start: Start::Bare,
         steps: &[Step {
             name: "classify",
             signature: "text -> intent: label[card arrival, change pin, exchange rate, lost or stolen card, top up failed, \
@@ -297,18 +277,8 @@ pub(crate) const TASKS: &[Task] = &[
         adapter: "plain",
         measure: Measure::Exact("answer"),
         source: Source::Sample { input: "question", label: "answer", most: 1000 },
-        between: Some(Between {
-            gold: "answer",
-            field: "word",
-            of: &[
-                ("person", "who"),
-                ("place", "where"),
-                ("date", "when"),
-                ("number", "how many"),
-                ("thing", "what"),
-                ("explanation", "why"),
-            ],
-        }),
+        between: Some(WORDS),
+        start: Start::Bare,
         steps: &[
             Step {
                 name: "word",
@@ -347,33 +317,96 @@ pub(crate) const TASKS: &[Task] = &[
         measure: Measure::Exact("answer"),
         source: Source::Sample { input: "question", label: "answer", most: 1000 },
         between: None,
+        start: Start::Bare,
         steps: &[SORT],
         candidates: 36,
         rows: 120,
     },
+    Task {
+        name: "questions-steps-chat",
+        data: "questions",
+        adapter: "chat",
+        measure: Measure::Exact("answer"),
+        source: Source::Sample { input: "question", label: "answer", most: 1000 },
+        between: Some(WORDS),
+        start: Start::Bare,
+        steps: &[
+            Step {
+                name: "word",
+                signature: "question -> word: label[who, where, when, how many, what, why]",
+                instructions: &[
+                    "Which question word fits the question best?",
+                    "People ask about persons (who), places (where), times (when), amounts (how many), things (what) and reasons \
+                     (why), often without the word itself. Say which word the question could begin with.",
+                    "Which question word fits the question best?\n`word` is exactly one of: how many, what, when, where, who, why.",
+                    "Copy the first word of the question if it is in the list. Else say what.",
+                ],
+                demo_sets: 3,
+                demos: 6,
+                max_tokens: 32,
+            },
+            Step {
+                name: "sort",
+                signature: "word -> answer: label[person, place, date, number, thing, explanation]",
+                instructions: &[
+                    "Which kind of answer does a question with this word want?",
+                    "Somebody asks with this word. Who is answered by a person, where by a place, when by a date, how many by a \
+                     number, what by a thing, why by an explanation.",
+                    "Which kind of answer does a question with this word want?\nGive only `answer` (one label, spelled as given), \
+                     without comments or explanations around it.",
+                    "Words are things. Whatever the word, the answer is a thing.",
+                ],
+                demo_sets: 3,
+                demos: 6,
+                max_tokens: 32,
+            },
+        ],
+        candidates: 144,
+        rows: 120,
+    },
+    Task {
+        name: "banking-page-json",
+        data: "banking",
+        adapter: "json",
+        measure: Measure::Exact("page"),
+        source: Source::Banking {
+            label: "page",
+            categories: &[
+                "atm_support",
+                "automatic_top_up",
+                "disposable_card_limits",
+                "edit_personal_details",
+                "getting_spare_card",
+                "passcode_forgotten",
+                "receiving_money",
+                "visa_or_mastercard",
+            ],
+        },
+        between: None,
+        start: Start::Settled,
+        steps: &[Step {
+            name: "find",
+            signature: "text -> page: label[atm support, automatic top up, disposable card limits, edit personal details, getting \
+                spare card, passcode forgotten, receiving money, visa or mastercard]",
+            instructions: &[
+                "Name the help page that answers the message of a bank's customer: atm support for cash machines, automatic top up \
+                 for money that is added by itself, disposable card limits for cards that are used once, edit personal details for \
+                 a new name or address, getting spare card for one more card, passcode forgotten for a lost code, receiving money \
+                 for wages and payments that come in, visa or mastercard for the brand of a card.",
+                "Name the help page that answers the message.",
+                "Name the help page that answers the message.\n`page` is exactly one of: atm support, automatic top up, disposable \
+                 card limits, edit personal details, getting spare card, passcode forgotten, receiving money, visa or mastercard.",
+                "Read the message twice. Think about what the customer wants to do next, who could help, and what that person would \
+                 look up. Then name the page.",
+                "Most customers have forgotten something, so begin with that page.",
+                "Name the help page that answers the message of a bank's customer.\nGive only `page` (one label, spelled as given), \
+                 without comments or explanations around it.",
+            ],
+            demo_sets: 8,
+            demos: 8,
+            max_tokens: 32,
+        }],
+        candidates: 36,
+        rows: 120,
+    },
 ];
-
-#[cfg(test)]
-mod tests {
-    use teleprompt_core::SignatureSpec;
-
-    use super::*;
-
-    #[test]
-    fn tasks_are_sound() {
-        for task in TASKS {
-            assert!(task.name.starts_with(task.data) && task.name.ends_with(task.adapter), "{}", task.name);
-            let mut combinations = 1;
-            for step in task.steps {
-                let spec = SignatureSpec::parse(step.signature).unwrap();
-                assert!(!spec.outputs().is_empty() && step.demo_sets >= 3, "{}", task.name);
-                let mut texts = step.instructions.to_vec();
-                texts.sort_unstable();
-                texts.dedup();
-                assert_eq!(texts.len(), step.instructions.len(), "{}", task.name);
-                combinations *= step.instructions.len() * step.demo_sets;
-            }
-            assert!(combinations >= task.candidates, "{}", task.name);
-        }
-    }
-}
