@@ -99,7 +99,7 @@ fn the_first_line_says_which_strategy_runs_and_why() {
     let manual = || MiproV2::builder().task_lm(Arc::new(task.lm())).num_candidates(2).num_trials(2);
     let asked = || Strategy::Adaptive(AdaptiveSearch::default());
     for (builder, adaptive, why) in [
-        (new(), false, "reference strategy (the default)"),
+        (new(), true, "adaptive strategy (the default)"),
         (adaptive(Arc::new(task.lm())), true, "adaptive strategy (asked for)"),
         (reference_search(Arc::new(task.lm())), false, "reference strategy (asked for)"),
         (new().minibatch_size(10), false, "reference strategy (set by `minibatch_size`)"),
