@@ -99,7 +99,7 @@ struct Args {
     #[arg(long, value_parser = ["plain", "chat"], default_value = "plain")]
     adapter: String,
     /// How the combinations are searched: `reference` as DSPy does, `adaptive` in our own way.
-    #[arg(long, value_parser = ["reference", "adaptive"], default_value = "reference")]
+    #[arg(long, value_parser = ["reference", "adaptive"], default_value = "adaptive")]
     strategy: String,
     /// LM calls in flight.
     #[arg(long, default_value_t = 8)]

@@ -200,7 +200,7 @@ fn a_cap_that_cuts_what_was_not_foreseen_gives_the_same_whatever_the_timing() {
     for strategy in STRATEGIES {
         let tokens = compile(under(strategy, &Arc::new(uneven(2)))).report.process.spent.tokens;
         let mut cut = 0;
-        for percent in (4..100).step_by(8) {
+        for percent in (4..60).step_by(4) {
             let cap = tokens * percent / 100;
             let mut seen = None;
             for (concurrency, order) in ORDERS {
