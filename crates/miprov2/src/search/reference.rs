@@ -60,7 +60,8 @@ pub(crate) async fn search(
 pub(crate) fn only_baseline(run: &Run<'_>, space: &SearchSpace, rows: Vec<RowResult>, ended: Ended) -> Found {
     let mut board = Scoreboard::new(run, space);
     let choices = space.default_choices();
-    board.record(TrialKind::Baseline, &choices, rows, true);
+    // Without demos the choices are others than they will be when the run goes on.
+    board.record(TrialKind::Baseline, &choices, rows, false);
     let warnings = std::mem::take(&mut board.warnings);
     let (row_cost, posterior) = Default::default();
     Found { choices, ended, trials: board.into_trials(), warnings, row_cost, posterior }

@@ -86,17 +86,18 @@ impl<'a> Scoreboard<'a> {
         let known = known_rows;
         let (choices, number, score) = (choices.clone(), self.trials.len(), None);
         let trial = TrialRecord { number, kind, choices, score, requested, known, rows, failed };
-        self.push(trial, counts, (kind != TrialKind::Minibatch, in_turn))
+        let full = kind != TrialKind::Minibatch && requested == self.run.val.len();
+        self.push(trial, counts, (full, in_turn))
     }
 
     /// Records a comparison's part: what earlier trials know of these rows under a combination, and `asked`, what was asked for
-    /// now because none knew it.
+    /// now because none knew it; in its turn where the search has come to its end, and will come to the same if it is resumed.
     pub(crate) fn complete(
         &mut self,
         kind: TrialKind,
         choices: &Choices,
         wanted: &[usize],
-        asked: Vec<RowResult>,
+        (asked, in_turn): (Vec<RowResult>, bool),
     ) {
         let key = self.key(choices);
         let same = self.trials.iter().filter(|trial| self.key(&trial.choices) == key);
@@ -110,7 +111,7 @@ impl<'a> Scoreboard<'a> {
         let rows = rows.into_values().collect();
         let (choices, number, score, known) = (choices.clone(), self.trials.len(), None, 0);
         let trial = TrialRecord { number, kind, choices, score, requested, known, rows, failed };
-        self.push(trial, counts, (wanted.len() == self.run.val.len(), true));
+        self.push(trial, counts, (wanted.len() == self.run.val.len(), in_turn));
     }
 
     /// Adds a trial, on all validation rows if it is `full`; it has a score where its rows are `enough`.

@@ -88,7 +88,7 @@ pub(crate) async fn search(
         if plan.is_empty() && cut.is_none() {
             break end_of(&planner);
         }
-        let (mut scores, ended) = driver.run_plan(&plan).await;
+        let (mut scores, ended) = driver.run_plan(&plan, cut.is_none()).await;
         scores.resize(planned, None);
         planner.tell(&scores)?;
         if let Some(reason) = &cut {
@@ -173,9 +173,9 @@ impl<'a> Driver<'a> {
             && unflat(self.space, &planned.choices) == self.space.default_choices()
     }
 
-    /// Runs a plan. Gives the scores in its order, of the runs up to which it was completed, and how the search ends where
-    /// that is not all of them.
-    async fn run_plan(&mut self, plan: &[PlannedRun]) -> (Vec<Option<f64>>, Option<Ended>) {
+    /// Runs a plan, `whole` or cut. Gives the scores in its order, of the runs up to which it was completed, and how the search
+    /// ends where that is not all of them.
+    async fn run_plan(&mut self, plan: &[PlannedRun], whole: bool) -> (Vec<Option<f64>>, Option<Ended>) {
         self.asked += plan.len();
         let default = self.space.default_choices();
         let (mut known, mut asked) = (Vec::new(), Vec::new());
@@ -190,10 +190,14 @@ impl<'a> Driver<'a> {
         }
         let (results, ended) = self.run_all(&asked).await;
         let mut by_run: BTreeMap<(&Choices, usize), Option<f64>> = BTreeMap::new();
-        for (((choices, _), mut of_baseline), results) in asked.iter().zip(known).zip(results) {
+        for (at, (((choices, _), mut of_baseline), results)) in
+            asked.iter().zip(known).zip(results).enumerate()
+        {
             of_baseline.extend(results);
             by_run.extend(of_baseline.iter().map(|result| ((choices, result.row), result.score())));
-            self.board.record(TrialKind::Minibatch, choices, of_baseline, true);
+            // Of a plan that is cut the last stretch may be longer when the run goes on.
+            let in_turn = whole || at + 1 < asked.len();
+            self.board.record(TrialKind::Minibatch, choices, of_baseline, in_turn);
         }
         let score = |run: &PlannedRun| by_run.get(&(&unflat(self.space, &run.choices), run.row)).copied();
         (plan.iter().map_while(score).collect(), ended)
@@ -248,7 +252,8 @@ impl<'a> Driver<'a> {
         let wanted = if asked.len() == both.len() { all } else { self.board.common(default, winner) };
         let mut asked = asked.into_iter();
         for (kind, choices) in [TrialKind::Baseline, TrialKind::Full].into_iter().zip(both) {
-            self.board.complete(kind, choices, &wanted, asked.next().unwrap_or_default());
+            let in_turn = goes_on && error.is_none();
+            self.board.complete(kind, choices, &wanted, (asked.next().unwrap_or_default(), in_turn));
         }
         if wanted.len() < self.rows.len() && winner != default {
             let warning = format!(
