@@ -208,8 +208,8 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
     }
     let report = report::make(run, plan, &space, found, demos, proposals, test);
     run.emit(&Event::Ended { line: report.to_string() });
-    let full = report.ranking.iter().filter(|ranked| ranked.full.is_some());
-    let candidates = full.map(|ranked| space.candidate(&ranked.choices)).collect();
+    let scored = report.ranking.iter().filter(|ranked| ranked.score().is_some());
+    let candidates = scored.map(|ranked| space.candidate(&ranked.choices)).collect();
     Ok(Optimized { candidate, report, candidates })
 }
 

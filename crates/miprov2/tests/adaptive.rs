@@ -110,6 +110,8 @@ fn all_right_and_all_wrong_keep_the_default() {
         let (decision, _) = search(&space(&[(3, 6)], 60), AdaptiveConfig::new(600), 1, |_| Some(value));
         assert_eq!(decision.winner, [0, 0]);
         assert!((decision.default_score.mean - value).abs() < 0.1, "{decision:?}");
+        // Where all is right, only the default's rows are run after the start.
+        assert!(value < 1.0 || decision.spent <= 60 + 6 * 4, "{decision:?}");
     }
 }
 

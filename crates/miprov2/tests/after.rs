@@ -9,8 +9,8 @@ use futures::executor::block_on;
 use teleprompt_core::lm::LmErrorKind;
 use teleprompt_core::{Ctx, Evaluate, Event, Example, LmRequest, Observer, Prediction, SavedProgram, Stage};
 use teleprompt_miprov2::{
-    Auto, Caps, Dataset, EventLog, MiproV2, MiproV2Builder, Optimized, Process, Progress, ReferenceSearch,
-    Report, Strategy, TokenPrice, TrialKind,
+    AdaptiveSearch, Auto, Caps, Dataset, EventLog, MiproV2, MiproV2Builder, Optimized, Process, Progress,
+    Ranked, ReferenceSearch, Report, Strategy, TokenPrice, TrialKind,
 };
 use teleprompt_testkit::{Fault, Faulty, Landscape, ScriptedLm, SimTask, When};
 
@@ -87,6 +87,23 @@ fn the_report_is_data_and_reads_well() {
     );
     best.report.process = Process::default();
     insta::assert_snapshot!(best.report.to_string());
+}
+
+#[test]
+fn the_adaptive_search_has_other_candidates_too() {
+    let adaptive = Strategy::Adaptive(AdaptiveSearch::default());
+    let best = compile(builder().strategy(adaptive));
+    let top: Vec<_> = best.top(4).collect();
+    assert_eq!((top.len(), top[0].1), (4, &best.candidate));
+    let score = |ranked: &Ranked| ranked.score().unwrap();
+    assert!(top.windows(2).all(|pair| score(pair[0].0) >= score(pair[1].0)));
+    assert!(best.report.ranking.iter().all(|ranked| ranked.believed.is_some_and(|belief| belief.sd > 0.0)));
+    let front = best.report.pareto();
+    assert_eq!(front[0].choices, best.report.winner.choices);
+    assert!(front.windows(2).all(|pair| pair[0].prompt_tokens > pair[1].prompt_tokens));
+    assert_eq!(best.ensemble(&task().program(), 3).members().len(), 3);
+    let text = serde_json::to_string(&best).unwrap();
+    assert_eq!(serde_json::from_str::<Optimized>(&text).unwrap(), best);
 }
 
 #[test]

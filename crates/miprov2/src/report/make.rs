@@ -48,6 +48,7 @@ pub(crate) fn make(
     for (role, counts) in stages.values().flatten() {
         *calls.entry(*role).or_default() += *counts;
     }
+    let ranking = ranking::rank(space, &found);
     let mut warnings: Vec<String> = demos.warnings.into_iter().chain(proposals.warnings).collect();
     warnings.extend(warnings::of(&found, run.val.len()).into_iter().map(|warning| run.warn(warning)));
     warnings.extend(found.warnings);
@@ -58,7 +59,6 @@ pub(crate) fn make(
         teacher_runs: demos.spared_runs,
         equal_requests: calls.values().map(|counts| counts.cached).sum(),
     };
-    let ranking = ranking::rank(space, &found.trials);
     let mut trials = found.trials;
     if !config.track_stats {
         trials.iter_mut().for_each(|trial| trial.rows = Vec::new());

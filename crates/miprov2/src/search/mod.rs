@@ -22,6 +22,7 @@ use teleprompt_propose::ProposedInstruction;
 
 pub(crate) use scoreboard::Scoreboard;
 
+use self::adaptive::Belief;
 use crate::bootstrap::FailedRow;
 use crate::caps::Spent;
 
@@ -216,6 +217,8 @@ pub(crate) struct Found {
     pub(crate) row_cost: Spent,
     /// What a search that models scores believes.
     pub(crate) posterior: Option<Posterior>,
+    /// And what of each combination with scores.
+    pub(crate) beliefs: BTreeMap<Choices, Belief>,
 }
 
 /// What the adaptive search believes at its end.
@@ -244,6 +247,7 @@ impl Found {
             warnings,
             row_cost,
             posterior: None,
+            beliefs: BTreeMap::new(),
         }
     }
 }

@@ -53,7 +53,8 @@ pub(crate) async fn search(
     let choices = search.winner();
     let row_cost = search.forecast.row_of(&choices).expected;
     let warnings = std::mem::take(&mut search.board.warnings);
-    Ok(Found { choices, ended, trials: search.board.into_trials(), warnings, row_cost, posterior: None })
+    let (posterior, beliefs) = Default::default();
+    Ok(Found { choices, ended, trials: search.board.into_trials(), warnings, row_cost, posterior, beliefs })
 }
 
 /// What is found when the search cannot begin: the baseline.
@@ -63,8 +64,8 @@ pub(crate) fn only_baseline(run: &Run<'_>, space: &SearchSpace, rows: Vec<RowRes
     // Without demos the choices are others than they will be when the run goes on.
     board.record(TrialKind::Baseline, &choices, rows, false);
     let warnings = std::mem::take(&mut board.warnings);
-    let (row_cost, posterior) = Default::default();
-    Found { choices, ended, trials: board.into_trials(), warnings, row_cost, posterior }
+    let (row_cost, posterior, beliefs) = Default::default();
+    Found { choices, ended, trials: board.into_trials(), warnings, row_cost, posterior, beliefs }
 }
 
 /// Full evaluations that the schedule asks for, the baseline's aside.

@@ -116,6 +116,11 @@ pub(crate) async fn search(
         choices: winner,
         ended,
         posterior: Some(posterior),
+        beliefs: planner
+            .beliefs()
+            .into_iter()
+            .map(|(point, belief)| (unflat(space, &point), belief))
+            .collect(),
     })
 }
 

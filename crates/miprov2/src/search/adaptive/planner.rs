@@ -1,6 +1,7 @@
 //! The planner: what to run next, from what has been told.
 
 use rand::Rng;
+use serde::{Deserialize, Serialize};
 use teleprompt_core::rng;
 use teleprompt_tpe::bayes::{Evidence, Fit};
 
@@ -21,7 +22,7 @@ pub struct PlannedRun {
 }
 
 /// What is believed of a combination's score over all rows there might be.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Belief {
     /// The expected score.
     pub mean: f64,
@@ -194,6 +195,20 @@ impl AdaptivePlanner {
         }
     }
 
+    /// What is believed of every combination with scores, in the order in which they were first planned.
+    pub fn beliefs(&self) -> Vec<(Vec<usize>, Belief)> {
+        let model = self.models.of(&self.evidence);
+        let fit = model.fit(&self.evidence);
+        let points = self.evidence.points().iter().enumerate();
+        let scored =
+            points.filter(|(point, _)| self.evidence.scores().iter().any(|score| score.point == *point));
+        let belief = |(_, point): (usize, &Vec<usize>)| {
+            let (mean, sd) = fit.at(point);
+            (point.clone(), Belief { mean, sd })
+        };
+        scored.map(belief).collect()
+    }
+
     /// The combination with runs that has the best expected score, the first among equals.
     fn leader(&self, fit: &Fit<'_>) -> usize {
         let means: Vec<f64> = self.evidence.points().iter().map(|point| fit.mean_at(point)).collect();
@@ -225,6 +240,14 @@ impl AdaptivePlanner {
         if left == 0 {
             return;
         }
+        if self.is_perfect() {
+            // Nothing can be better; the rest of the default's rows tells whether that is so.
+            self.ask(0, self.order.len(), &mut left);
+            if self.asked.is_empty() {
+                self.end = Some(SearchEnd::NotWorthwhile);
+            }
+            return;
+        }
         let (leader, chunks) = self.chunks(left);
         for (point, rows) in chunks {
             let point = self.point(&point);
@@ -237,6 +260,12 @@ impl AdaptivePlanner {
         if self.asked.is_empty() {
             self.end = Some(SearchEnd::NotWorthwhile);
         }
+    }
+
+    /// Whether the default has scores, and the highest that there is on every row so far.
+    fn is_perfect(&self) -> bool {
+        let mut own = self.evidence.scores().iter().filter(|score| score.point == 0).peekable();
+        own.peek().is_some() && own.all(|score| score.value >= 1.0)
     }
 
     /// More rows for leader and default, the one that has come less far first, as long as it is not clear which is better.
