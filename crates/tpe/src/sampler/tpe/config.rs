@@ -183,7 +183,8 @@ impl Default for TpeConfig {
     ///
     /// - the first trials fill the space, where random ones leave gaps;
     /// - good trials count by rank, so that the best ones draw and where the border lies matters little;
-    /// - the kernels of good trials are as wide as these lie apart, all together, and so narrow as the search does;
+    /// - the kernels of good trials are as wide as these lie apart, all together, and so narrow as the search does; those on
+    ///   the two sides of a gap reach across;
     /// - no kernel is narrower than a grid: neighbours on it stay neighbours;
     /// - no point is asked twice while there are others.
     fn default() -> Self {
