@@ -244,9 +244,9 @@ impl GroundedProposerBuilder {
 
     /// How many of each predictor's places, the last ones, are given to edits without asking the prompt LM (default 0). For
     /// prompt LMs that write poor instructions, and for small task LMs with labels to choose from: the first edit, the words
-    /// that speak for each label, gained the 135M model 12.5 points (95 %: 2.3 to 22.7) on the test rows of the sample task
-    /// (`docs/BENCHMARKS.md`, family propose). Saves `P * places` calls. A signature has 1, 3, 7 or 15
-    /// edits.
+    /// that speak for each label, gained the 135M model 12.5 points (95 %: 2.3 to 22.7) on the test rows of the sample task, and
+    /// nothing on a draw of banking77 (`docs/BENCHMARKS.md`, family propose). Saves `P * places` calls. A signature has 1, 3, 7
+    /// or 15 edits.
     pub fn reserved_edits(mut self, places: usize) -> Self {
         self.settings.reserved_edits = places;
         self

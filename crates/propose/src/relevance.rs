@@ -5,7 +5,8 @@
 //! task has no other words.
 //!
 //! One shared word is enough. A higher share was looked at and tells nothing apart: of 88 instructions that a model of 135M
-//! parameters wrote for one task, those that were about it had 4 to 75 % of their words in common with it.
+//! parameters wrote for one task, 27 shared no word, and none of them was about it; the others had 4 to 75 % of their words in
+//! common with it, and good and bad ones stood at both ends.
 
 use std::collections::BTreeSet;
 
