@@ -92,11 +92,14 @@ struct Args {
     /// Labeled demos fill a set up to this total.
     #[arg(long, default_value_t = 12)]
     max_labeled_demos: usize,
+    /// Instructions that are edits of the first one instead of the model's: these need no model.
+    #[arg(long, default_value_t = 1)]
+    reserved_edits: usize,
     /// The form of the prompts: plain lines, or chat with a header for each field.
     #[arg(long, value_parser = ["plain", "chat"], default_value = "plain")]
     adapter: String,
     /// How the combinations are searched: `reference` as DSPy does, `adaptive` in our own way.
-    #[arg(long, value_parser = ["reference", "adaptive"], default_value = "reference")]
+    #[arg(long, value_parser = ["reference", "adaptive"], default_value = "adaptive")]
     strategy: String,
     /// LM calls in flight.
     #[arg(long, default_value_t = 8)]
@@ -150,7 +153,11 @@ async fn run(mut args: Args) -> Result<(), Box<dyn StdError>> {
         _ => Arc::new(PlainAdapter),
     };
     // A small model writes short texts: fewer rows are shown to it at a time, in fewer calls.
-    let proposer = GroundedProposer::builder().view_data_batch_size(8).max_summary_batches(3).build()?;
+    let proposer = GroundedProposer::builder()
+        .view_data_batch_size(8)
+        .max_summary_batches(3)
+        .reserved_edits(args.reserved_edits)
+        .build()?;
     let builder = MiproV2::builder()
         .task_lm(lm.clone())
         .adapter(adapter.clone())

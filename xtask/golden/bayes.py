@@ -6,11 +6,12 @@
 The library eliminates the rows and never forms a covariance of scores. Here the scores are jointly normal with the points'
 values, and the posterior is the textbook's conditional of that joint distribution:
 
-    S = K[obs, obs] + row_variance [same row] + noise_variance [same score]
+    S = K[obs, obs] + R[obs, obs] [same row] + noise_variance [same score]
     mean = m + K[x, obs] S^-1 (y - m)
     cov = K[x, x'] - K[x, obs] S^-1 K[obs, x']
 
-The evidence is that of the scores under the model less that under a kernel of zeros. Knowledge gradients are integrals of
+The evidence is the logarithm of the scores' density but for the constant. Looks beside others follow from the same joint
+distribution: the scores of one point on some rows given the values of all and the scores of others on these rows. Knowledge gradients are integrals of
 the maximum over a normal z, computed piece by piece between all crossings of lines.
 """
 
@@ -57,11 +58,12 @@ def log_density(s, residual):
 def fit(case):
     kernel, points, scores = case["kernel"], case["points"], case["scores"]
     at, n = case["at"], len(scores)
-    s, plain = matrix(n, n), matrix(n, n)
+    s = matrix(n, n)
     for i, (p, row, _) in enumerate(scores):
         for j, (q, other, _) in enumerate(scores):
-            common = mpf(case["row_variance"]) * (row == other) + mpf(case["noise_variance"]) * (i == j)
-            plain[i, j] = common
+            common = mpf(case["noise_variance"]) * (i == j)
+            if row == other:
+                common += covariance(case["rows"], points[p], points[q])
             s[i, j] = covariance(kernel, points[p], points[q]) + common
     residual = matrix([mpf(value) - mpf(case["mean"]) for _, _, value in scores])
     cross = matrix(len(at), n)
@@ -77,7 +79,20 @@ def fit(case):
             solved[j, i] = column[j]
     explained = cross * solved
     cov = [[covariance(kernel, x, y) - explained[i, j] for j, y in enumerate(at)] for i, x in enumerate(at)]
-    return mean, cov, log_density(s, residual) - log_density(plain, residual)
+    return mean, cov, log_density(s, residual)
+
+
+def beside(case, point, others, rows):
+    """What `rows` scores of a point say on rows that have a score of each of the others."""
+    r = matrix(len(others), len(others))
+    cross = matrix(len(others), 1)
+    for i, x in enumerate(others):
+        cross[i] = covariance(case["rows"], point, x)
+        for j, y in enumerate(others):
+            r[i, j] = covariance(case["rows"], x, y) + mpf(case["noise_variance"]) * (i == j)
+    weights = solve(r, cross)
+    left = covariance(case["rows"], point, point) + mpf(case["noise_variance"]) - (cross.T * weights)[0]
+    return [float(w) for w in weights], float(rows / left)
 
 
 def phi(z):
@@ -124,8 +139,14 @@ def case(seed, options, n_points, n_rows, n_scores, pairs, continuous):
             "bump": [points[0], 0.0225],
         },
         "mean": 0.5,
-        "row_variance": 0.1225,
-        "noise_variance": 0.1444,
+        "rows": {
+            "constant": 0.1,
+            "main": [0.0 if d % 2 == 0 else 0.08 for d in range(len(options))],
+            "pairs": [[d - 1, d, 0.02] for d in range(1, len(options), 2)],
+            "own": 0.0,
+            "bump": None,
+        },
+        "noise_variance": 0.03,
         "n_rows": n_rows,
         "points": points,
         "scores": scores,
@@ -150,6 +171,9 @@ def main():
             [float(knowledge_gradient(mean, cov, point, info)) for info in made["information"]]
             for point in range(len(made["at"]))
         ]
+        others = made["points"][:-1]
+        weights, information = beside(made, made["at"][-1], others, 3)
+        made["beside"] = {"rows": 3, "weights": weights, "information": information}
     print(json.dumps(cases, indent=1))
 
 

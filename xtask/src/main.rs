@@ -1,8 +1,9 @@
-//! Development tasks: `cargo xtask ci | tidy | bench | record | golden | size`.
+//! Development tasks: `cargo xtask ci | tidy | bench | draw | record | golden | size`.
 //!
 //! - [`ci`] runs every check that a change must pass, cheap ones first;
 //! - [`tidy`] holds the rules that neither the compiler nor clippy knows;
 //! - [`mod@bench`] measures this workspace and its peers, interleaved, and writes the tables of `docs/BENCHMARKS.md`;
+//! - [`draw`] draws tasks for two families of it from data sets that the project does not contain;
 //! - [`record`] makes landscapes: the scores of many candidates on many rows by a real model, for searches to be tried on.
 //! - [`golden`] makes the golden files of programs and journals with a pinned DSPy and Optuna, which load what Rust writes;
 //! - [`size`] builds a program that runs a saved file as small as it gets, and holds it to a limit.
@@ -13,6 +14,8 @@
 
 mod bench;
 mod ci;
+mod csv;
+mod draw;
 mod error;
 mod golden;
 mod landscape;
@@ -45,6 +48,8 @@ enum Task {
     Tidy,
     /// Measure this workspace and its peers.
     Bench(bench::Options),
+    /// Draw a task from a data set that the project does not contain, for `bench propose` and `bench task`.
+    Draw(draw::Options),
     /// Make the golden files of saved programs with DSPy and of journals with Optuna, or check them.
     Golden(golden::Options),
     /// Run the measured side of the family `overhead`, driven on standard input.
@@ -77,6 +82,7 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
         Task::Ci(options) => ci::run(&workspace, &options),
         Task::Tidy => tidy::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, &options),
+        Task::Draw(options) => draw::run(&workspace, &options),
         Task::Golden(options) => golden::run(&workspace, &options),
         #[cfg(feature = "bench")]
         Task::OverheadWorker => bench::overhead::worker::serve().map(|()| ExitCode::SUCCESS),

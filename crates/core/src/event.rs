@@ -74,6 +74,13 @@ pub enum Event {
         /// Of these, those with a score; of bootstrapping, those that gave demos.
         scored: usize,
     },
+    /// The baseline was evaluated, and how long a call takes was measured: the plan's time with that.
+    Estimated {
+        /// The mean time of a call so far, in seconds.
+        latency: f64,
+        /// How long the run takes in all, at least and at most, in seconds.
+        seconds: (f64, f64),
+    },
     /// A step of work of the stage is done.
     Step {
         /// Which stage.

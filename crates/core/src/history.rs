@@ -101,6 +101,18 @@ impl History {
         self.last(n).iter().map(Exchange::to_string).collect::<Vec<_>>().join("\n")
     }
 
+    /// The mean time of the calls that were answered by a model and not by a cache; `None` where there was none. What a plan of an
+    /// optimization asks for to tell how long it takes.
+    pub fn latency(&self) -> Option<Duration> {
+        let exchanges = self.exchanges.lock().unwrap_or_else(PoisonError::into_inner);
+        let made =
+            exchanges.iter().filter(|exchange| matches!(&exchange.answer, Ok(answer) if !answer.cached));
+        let (sum, calls) = made.fold((Duration::ZERO, 0_u32), |(sum, calls), made| {
+            (sum + made.latency, calls.saturating_add(1))
+        });
+        (calls > 0).then(|| sum / calls)
+    }
+
     pub(crate) fn push(&self, exchange: Exchange) {
         let mut exchanges = self.exchanges.lock().unwrap_or_else(PoisonError::into_inner);
         exchanges.push_back(exchange);

@@ -63,25 +63,37 @@ impl ApiKey {
         text.replace(&*self.0, "[redacted]")
     }
 
-    /// `bytes` with the key replaced by `[redacted]`.
+    /// `bytes` with the key replaced by `[redacted]`, as it is and as JSON may write it: some servers escape every slash.
     pub(crate) fn redact_bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
-        let key = self.0.as_bytes();
-        let next =
-            |from: &[u8]| from.windows(key.len()).position(|at| at.first() == key.first() && at == key);
-        let Some(mut at) = next(&bytes) else { return bytes };
+        let next = |from: &[u8]| (0..from.len()).find_map(|at| Some((at, self.len_at(from.get(at..)?)?)));
+        let Some((mut at, mut len)) = next(&bytes) else { return bytes };
         let (mut clean, mut rest) = (Vec::with_capacity(bytes.len()), bytes.as_slice());
         loop {
             let (before, found) = rest.split_at(at);
             clean.extend_from_slice(before);
             clean.extend_from_slice(b"[redacted]");
-            rest = found.get(key.len()..).unwrap_or_default();
+            rest = found.get(len..).unwrap_or_default();
             match next(rest) {
-                Some(again) => at = again,
+                Some(again) => (at, len) = again,
                 None => break,
             }
         }
         clean.extend_from_slice(rest);
         clean
+    }
+
+    /// How many of the first bytes are the key, if they are.
+    fn len_at(&self, bytes: &[u8]) -> Option<usize> {
+        let mut rest = bytes;
+        for &wanted in self.0.as_bytes() {
+            rest = match rest {
+                [b'\\', b'u', b'0', b'0', high, low, rest @ ..] if hex(*high, *low) == Some(wanted) => rest,
+                [b'\\', escaped, rest @ ..] if *escaped == wanted && b"/\\\"".contains(escaped) => rest,
+                [plain, rest @ ..] if *plain == wanted => rest,
+                _ => return None,
+            };
+        }
+        Some(bytes.len() - rest.len())
     }
 
     /// A header with the key behind `prefix`, marked as sensitive.
@@ -90,6 +102,12 @@ impl ApiKey {
         value.set_sensitive(true);
         Some((name, value))
     }
+}
+
+/// The byte of two hexadecimal digits.
+fn hex(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(16 * digit(high)? + digit(low)?).ok()
 }
 
 impl fmt::Debug for ApiKey {
@@ -119,6 +137,11 @@ mod tests {
         let bytes = |text: &str| String::from_utf8(key.redact_bytes(text.into())).unwrap();
         assert_eq!(bytes("sk-marked, and sk-marked."), "[redacted], and [redacted].");
         assert_eq!((bytes("sk-mar"), bytes("")), ("sk-mar".to_owned(), String::new()));
+        let key = ApiKey::new(r#"a/b"c\d"#).unwrap();
+        let bytes = |text: &str| String::from_utf8(key.redact_bytes(text.into())).unwrap();
+        for written in [r#"a/b"c\d"#, r#"a\/b\"c\\d"#, r#"a/b\"c\\d"#, r#"a\u002Fb\u0022c\u005cd"#] {
+            assert_eq!(bytes(&format!("x {written}, a/b")), "x [redacted], a/b");
+        }
     }
 
     #[test]

@@ -331,7 +331,8 @@ impl MiproV2Builder {
     /// How long is waited when a call fails as those to a provider that is away do (no connection, a time-out, a server's error,
     /// a rate limit). The first of these times the call waits by itself and is made again. Where it fails again and no other
     /// call was answered meanwhile, all calls pause for the next of these times, and so on; after the last, its row fails. Before
-    /// anything was answered, a server that cannot be reached is waited for once: its address may be wrong.
+    /// anything was answered, a server that cannot be reached is waited for once: its address may be wrong. A server that says how
+    /// long to wait is waited for as long, within the longest of these times.
     /// Default: 2, 10 and 60 seconds; none for no waiting.
     pub fn outage_waits(mut self, waits: impl IntoIterator<Item = Duration>) -> Self {
         self.outage_waits = waits.into_iter().collect();

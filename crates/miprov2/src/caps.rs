@@ -5,8 +5,7 @@
 //! calls in flight have turned out smaller waits for them. So a cap holds however many calls run at once.
 //!
 //! What a run gives under a cap depends on no timing: parts of it that could meet the cap do not overlap, and a part counts only
-//! if its calls fit in any order ([`Purse::met`]). A cap on time does depend on it, and so may the adaptive search near a cap, which
-//! does not look ahead for what it can afford.
+//! if its calls fit in any order ([`Purse::met`]). A cap on time does depend on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -31,7 +30,9 @@ const LEAST_MEDIA: u64 = 8192;
 /// What a run may use; `None` means no cap. All of a run counts, what an earlier process of it put into its checkpoint too.
 ///
 /// Under a cap on calls, tokens or money the baseline is evaluated first, then demos and instructions are made, so that what a run
-/// gives does not depend on which call came first: without one they are made at once.
+/// gives does not depend on which call came first: without one they are made at once. For the same reason evaluations overlap
+/// only where all that their calls reserve has room; where a cap on tokens or money is near, and answers have no `max_tokens`, they
+/// follow one another, each with as many calls in flight as there may be.
 ///
 /// ```
 /// use teleprompt_miprov2::Caps;
@@ -218,6 +219,8 @@ struct Ledger {
     /// not depend on timing.
     costs: BTreeMap<Digest, (Spent, Spent)>,
     used: BTreeMap<u64, BTreeSet<Digest>>,
+    /// What the calls of each part may have used that gave no answer.
+    failed: BTreeMap<u64, Spent>,
     /// The first cap that refused a call.
     refused: Option<String>,
 }
@@ -227,6 +230,10 @@ impl Ledger {
     fn costs_of(&self, parts: RangeInclusive<u64>) -> impl Iterator<Item = &(Spent, Spent)> {
         let keys: BTreeSet<&Digest> = self.used.range(parts).flat_map(|(_, keys)| keys).collect();
         keys.into_iter().filter_map(|key| self.costs.get(key))
+    }
+
+    fn failed_of(&self, parts: RangeInclusive<u64>) -> Spent {
+        self.failed.range(parts).fold(Spent::default(), |sum, (_, most)| sum.plus(*most))
     }
 }
 
@@ -296,10 +303,18 @@ impl Purse {
         }
     }
 
-    /// What the answers used by these parts of the schedule cost, each answer once.
+    /// What the calls of these parts of the schedule took: each answer that they used once, and what failed.
     pub(crate) fn used_by(&self, parts: RangeInclusive<u64>) -> Spent {
         let ledger = self.ledger();
-        ledger.costs_of(parts).fold(Spent::default(), |sum, (took, _)| sum.plus(*took))
+        let failed = ledger.failed_of(parts.clone());
+        ledger.costs_of(parts).fold(failed, |sum, (took, _)| sum.plus(*took))
+    }
+
+    /// What these calls reserved.
+    pub(crate) fn reserved_by(&self, parts: RangeInclusive<u64>) -> Spent {
+        let ledger = self.ledger();
+        let failed = ledger.failed_of(parts.clone());
+        ledger.costs_of(parts).fold(failed, |sum, (_, most)| sum.plus(*most))
     }
 
     /// The cap that the calls of these parts met, or may have met had they been made in another order: so that what comes of it
@@ -426,10 +441,15 @@ impl Reserved<'_> {
         self.purse.settled.notify_waiters();
     }
 
-    /// The call failed, and what it took is not known: a call that may have used all that was reserved.
-    pub(crate) fn fail(mut self) {
+    /// The call failed, made for this part, and what it took is not known: it may have used all that was reserved.
+    pub(crate) fn fail(mut self, part: u64) {
         let most = self.most;
         self.finish(most, None);
+        if self.purse.counts() {
+            let mut ledger = self.purse.ledger();
+            let failed = ledger.failed.entry(part).or_default();
+            *failed = failed.plus(most);
+        }
     }
 }
 

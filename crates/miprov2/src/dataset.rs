@@ -1,7 +1,10 @@
 //! The rows of an optimization: to learn from, to judge by, and to report on.
 
+use std::collections::BTreeSet;
+
 use teleprompt_core::{Example, rng, split};
 
+use crate::digest::Digest;
 use crate::error::OptimizeError;
 
 /// Most rows of a validation set that is split off, and its largest share of the training rows.
@@ -44,6 +47,30 @@ impl Dataset {
 
     pub(crate) fn test_rows(&self) -> &[Example] {
         &self.test
+    }
+
+    /// What to say of rows that stand in two sets: a figure on a row that was learned from says less than it seems to.
+    pub(crate) fn overlaps(&self, train: &[Example], val: &[Example]) -> Vec<String> {
+        let inputs = |rows: &[Example]| -> BTreeSet<Digest> {
+            rows.iter().map(|row| Digest::of(&row.inputs)).collect()
+        };
+        let (mut seen, judged) = (inputs(train), inputs(val));
+        let among = |rows: &[Example], seen: &BTreeSet<Digest>| {
+            rows.iter().filter(|row| seen.contains(&Digest::of(&row.inputs))).count()
+        };
+        let in_train = among(val, &seen);
+        seen.extend(judged);
+        let sets = [
+            (in_train, val.len(), "validation", "training"),
+            (among(&self.test, &seen), self.test.len(), "test", "training or validation"),
+        ];
+        let said = sets.into_iter().filter(|(both, ..)| *both > 0).map(|(both, rows, set, other)| {
+            format!(
+                "{both} of {rows} {set} rows have the inputs of {other} rows, which prompts were made from or chosen by: scores on them \
+                 are rather too high"
+            )
+        });
+        said.collect()
     }
 
     /// The training and validation rows of a run; at most `max_val_rows` of the latter, chosen by the seed.
@@ -97,6 +124,18 @@ mod tests {
         let capped = Dataset::new(rows(5)).val(rows(120)).resolve(0, Some(100)).unwrap();
         assert_eq!((capped.0.len(), capped.1.len()), (5, 100));
         assert_eq!(Dataset::new(rows(5)).val(rows(70)).resolve(0, Some(100)).unwrap().1, rows(70));
+    }
+
+    #[test]
+    fn rows_that_stand_in_two_sets_are_told() {
+        let data = Dataset::new(rows(50)).val(rows(20)).test(rows(60));
+        let [val, test] = &data.overlaps(&rows(50)[15..], &rows(20))[..] else { panic!("two") };
+        assert!(val.starts_with("5 of 20 validation rows have the inputs of training rows"), "{val}");
+        assert!(
+            test.starts_with("50 of 60 test rows have the inputs of training or validation rows"),
+            "{test}"
+        );
+        assert_eq!(Dataset::new(rows(9)).overlaps(&rows(9)[5..], &rows(5)), Vec::<String>::new());
     }
 
     #[test]

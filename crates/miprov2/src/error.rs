@@ -47,6 +47,17 @@ pub enum OptimizeError {
         /// The first row's error.
         first: String,
     },
+    /// The program failed wherever it was run.
+    #[error(
+        "the program failed on each of {rows} validation rows, and on every training row that was tried. The first: {first}. Look \
+         at the program, and at whether the rows have the fields that it reads"
+    )]
+    NothingRan {
+        /// How many validation rows were tried.
+        rows: usize,
+        /// The first row's error.
+        first: String,
+    },
     /// A predictor's name stands for something else in a saved program.
     #[error("a predictor named `{name}` cannot be saved: rename the field that holds it")]
     Reserved {

@@ -167,6 +167,9 @@ impl Shared {
     /// was answered while it was made again, with all calls. Gives whether the call should be made again.
     async fn pause(&self, error: &LmError, times: usize, answered: u64, pauses: u64) -> bool {
         let Some(wait) = self.outage.waits.get(times) else { return false };
+        // A server that says how long it wants to be left alone is left alone, within the longest time that may be waited.
+        let longest = self.outage.waits.iter().max().unwrap_or(wait);
+        let wait = error.retry_after().unwrap_or_default().min(*longest).max(*wait);
         // What was never reached is rather a wrong address than a provider that is away for a while.
         let never = matches!(error.kind, LmErrorKind::Connection) && answered == 0;
         if never && times > 0 {
@@ -187,7 +190,7 @@ impl Shared {
             message: error.to_string(),
         });
         if times == 0 {
-            self.wait(*wait).await;
+            self.wait(wait).await;
             return true;
         }
         let mut paused = self.outage.pauses.lock().await;
@@ -195,7 +198,7 @@ impl Shared {
         if *paused == pauses {
             *paused += 1;
             self.emit(&Event::Paused { seconds: wait.as_secs_f64(), message: error.to_string() });
-            self.wait(*wait).await;
+            self.wait(wait).await;
         }
         true
     }
@@ -350,7 +353,7 @@ impl Gate {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                reserved.fail();
+                reserved.fail(self.part);
                 return Err(error);
             }
         };

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join;
 use teleprompt_core::evaluate::RowResult;
@@ -45,8 +46,9 @@ pub(crate) async fn run(run: &Run<'_>, rows: &Rows<'_>, plan: &Plan) -> (Learned
         };
         run.begin(Stage::Search, plan.evaluation_runs as u64);
         let results = rows.run(part::SEARCH, &run.config.start, &all).await;
-        if let Err(error) = &results {
-            run.halt(&error.to_string());
+        match &results {
+            Ok(_) => estimate(run, plan),
+            Err(error) => _ = run.halt(&error.to_string()),
         }
         results
     };
@@ -74,6 +76,17 @@ pub(crate) async fn run(run: &Run<'_>, rows: &Rows<'_>, plan: &Plan) -> (Learned
         learned = Err(OptimizeError::Stopped { reason });
     }
     (learned, baseline)
+}
+
+/// Says how long the run takes at the time that calls were measured to take; nothing where this process made none.
+fn estimate(run: &Run<'_>, plan: &Plan) {
+    let measured = run.shared.tally();
+    if measured.calls > 0 && measured.mean_latency_ms > 0.0 {
+        let latency = measured.mean_latency_ms / 1e3;
+        let time = plan.time(Duration::from_secs_f64(latency), run.config.concurrency);
+        let seconds = (time.least.as_secs_f64(), time.most.as_secs_f64());
+        run.emit(&Event::Estimated { latency, seconds });
+    }
 }
 
 /// Steps 1 and 2: demo sets, and instructions grounded in them.

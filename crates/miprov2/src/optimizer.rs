@@ -12,8 +12,8 @@
 use std::collections::BTreeMap;
 
 use futures::future::join;
-use teleprompt_core::evaluate::RowResult;
-use teleprompt_core::lm::ModelId;
+use teleprompt_core::evaluate::{RowError, RowErrorKind, RowResult};
+use teleprompt_core::lm::{LmError, LmErrorKind, ModelId};
 use teleprompt_core::{Candidate, EvaluateError, Evaluation, Event, Metric, Program, Stage};
 
 use crate::bootstrap::FailedRow;
@@ -88,10 +88,12 @@ impl MiproV2 {
             finished = known.ended.as_deref() == Some(COMPLETE);
             run = run.with_journal(journal, known);
         }
-        let below = plan.below(&self.config.caps).map(|warning| run.warn(warning));
+        let overlaps = data.overlaps(&run.train, &run.val);
+        let noticed = plan.below(&self.config.caps).into_iter().chain(overlaps);
+        let noticed: Vec<String> = noticed.map(|warning| run.warn(warning)).collect();
         let mut outcome = run.spans.run().around(optimize(&run, plan, data)).await;
         if let Ok(best) = &mut outcome {
-            best.report.warnings.splice(0..0, below);
+            best.report.warnings.splice(0..0, noticed);
         }
         let how = match outcome.as_ref().map(|best| &best.report.ended) {
             Ok(Ended::Complete | Ended::Early { .. }) => COMPLETE,
@@ -158,7 +160,9 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
     let mut found = match (baseline, stopped) {
         (Some(results), None) => match &run.config.adaptive {
             None => reference::search(run, &space, &rows, results).await?,
-            Some(settings) => drive::search(run, &space, &rows, settings, plan.evaluation_runs).await?,
+            Some(settings) => {
+                drive::search(run, &space, &rows, results, settings, plan.evaluation_runs).await?
+            }
         },
         (Some(results), Some(reason)) => {
             reference::only_baseline(run, &space, results, Ended::Stopped { reason })
@@ -170,16 +174,26 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
     }
     let candidate = space.candidate(&found.choices);
     if let (Ended::Complete | Ended::Early { .. }, Some(cap)) =
-        (&found.ended, test_refusal(run, &found, data))
+        (&found.ended, test_refusal(run, &found, &candidate, data))
     {
         let reason = format!("{cap} leaves no room for the test rows");
         run.cap(&reason);
         found.ended = Ended::Stopped { reason };
     }
-    let tested = match found.ended {
+    let mut tested = match found.ended {
         Ended::Stopped { .. } => Ok(None),
         _ => test(run, &candidate, data).await,
     };
+    if let (false, Some(cap)) =
+        (matches!(found.ended, Ended::Stopped { .. }), run.shared.purse.met(0..=part::TEST + 1))
+    {
+        // As if it had not begun: how far it came depends on timing.
+        let reason = format!("{cap} is reached before the test rows were evaluated");
+        run.cap(&reason);
+        run.leave_out(Stage::Test);
+        let model = run.config.task_lm.model().clone();
+        tested = Err(EvaluateError::Fatal(LmError::new(model, LmErrorKind::Stopped, reason)));
+    }
     let test = tested.unwrap_or_else(|error| {
         if let EvaluateError::Fatal(error) = &error
             && error.is_stopped()
@@ -194,15 +208,16 @@ async fn optimize(run: &Run<'_>, plan: Plan, data: &Dataset) -> Result<Optimized
     }
     let report = report::make(run, plan, &space, found, demos, proposals, test);
     run.emit(&Event::Ended { line: report.to_string() });
-    let full = report.ranking.iter().filter(|ranked| ranked.full.is_some());
-    let candidates = full.map(|ranked| space.candidate(&ranked.choices)).collect();
+    let scored = report.ranking.iter().filter(|ranked| ranked.score().is_some());
+    let candidates = scored.map(|ranked| space.candidate(&ranked.choices)).collect();
     Ok(Optimized { candidate, report, candidates })
 }
 
 /// The cap that leaves no room for the test rows, if one does.
-fn test_refusal(run: &Run<'_>, found: &Found, data: &Dataset) -> Option<String> {
+fn test_refusal(run: &Run<'_>, found: &Found, winner: &Candidate, data: &Dataset) -> Option<String> {
     let purse = &run.shared.purse;
-    let rows = 2 * data.test_rows().len();
+    let evaluations = if *winner == run.config.start { 1 } else { 2 };
+    let rows = evaluations * data.test_rows().len();
     let before = 0..=part::TEST - 1;
     let needed =
         purse.used_by(before.clone()).plus(purse.room(before)).plus(found.row_cost.scaled(rows as f64));
@@ -246,15 +261,19 @@ fn opening_lines(run: &Run<'_>, plan: &Plan) -> Vec<String> {
     lines
 }
 
-/// Refuses to search where nothing that the model wrote could be read: neither the teacher's answers nor the program's.
+/// Refuses to search where nothing worked: neither the teacher's runs nor the program's.
 fn readable(demos: &DemoSets, baseline: &[RowResult]) -> Result<(), OptimizeError> {
-    let first = baseline.iter().find_map(|row| row.outcome.as_ref().err());
-    match first {
-        Some(error) if demos.gave_up && baseline.iter().all(|row| row.outcome.is_err()) => {
-            Err(OptimizeError::NothingReadable { rows: baseline.len(), first: error.to_string() })
-        }
-        _ => Ok(()),
+    let failed: Vec<&RowError> = baseline.iter().filter_map(|row| row.outcome.as_ref().err()).collect();
+    let (Some(first), true) = (failed.first(), failed.len() == baseline.len()) else { return Ok(()) };
+    let (rows, first) = (baseline.len(), first.to_string());
+    let by_program = |error: &RowError| error.kind == RowErrorKind::Program;
+    // No prompt helps where a program fails before or after it is asked; an answer that cannot be read it may well help.
+    let program_fails =
+        failed.into_iter().chain(demos.failed.iter().map(|failed| &failed.error)).all(by_program);
+    if program_fails && demos.runs > 0 && demos.failed.len() >= demos.runs {
+        return Err(OptimizeError::NothingRan { rows, first });
     }
+    if demos.gave_up { Err(OptimizeError::NothingReadable { rows, first }) } else { Ok(()) }
 }
 
 /// Step 4: the baseline and the winner on the test rows. A failure is no end of the run, for the winner stands.

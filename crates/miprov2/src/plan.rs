@@ -2,7 +2,8 @@
 //!
 //! What is counted are program runs and LM calls *asked for*. Those that are answered from what is known cost nothing; how many
 //! they are depends on what the search tries, so the fewest calls are far below the most, while the program runs asked for are
-//! known almost exactly. A program is taken to call each of its predictors once a run.
+//! known almost exactly: [`Plan::program_runs`]. A program is taken to call each of its predictors once a run, and rows to be
+//! different.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -73,7 +74,13 @@ pub struct Plan {
     pub evaluation_runs: usize,
     /// Program runs asked for on the test rows at the end: the baseline's and the winner's.
     pub test_runs: usize,
-    /// Program runs asked for in all, the teacher's too. Fewer only by an early stop, a cap or too many failures.
+    /// Program runs asked for in all, the teacher's too. Fewer only by an early stop, a cap, too many failures, or a proposer that
+    /// makes fewer instructions than it was asked for, in a space that is small then.
+    ///
+    /// The most is at most 1.5 times the fewest: what a teacher needs for the demos is not known beforehand, and is held to two
+    /// fifths of the search. There are three exceptions. [`Strategy::Adaptive`](crate::Strategy::Adaptive) ends early where nothing
+    /// more can pay, and its fewest runs are those before which it does not. With `max_teacher_runs` the teacher may run as often
+    /// as that says. With `share_known(false)` it may run every row for every set, as the reference's does.
     pub program_runs: Span<usize>,
     /// LM calls that are made, by role; judges in a metric are not known to the plan.
     pub calls: BTreeMap<CallRole, Span<u64>>,
@@ -90,6 +97,33 @@ pub struct Plan {
 impl Plan {
     /// How long the run takes where a call takes `latency` and so many are in flight: the calls by how many are in flight, and
     /// the chain of those that follow one another.
+    ///
+    /// A plan spends nothing, so it knows no latency. That of calls that were made anyway is at hand in their
+    /// [`History`](teleprompt_core::History); a run tells the same figures once it has measured its baseline
+    /// ([`Event::Estimated`](teleprompt_core::Event::Estimated)).
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use teleprompt_core::{Ctx, History, Program};
+    /// use teleprompt_miprov2::{Dataset, MiproV2};
+    /// # use teleprompt_testkit::SimTask;
+    /// # futures::executor::block_on(async {
+    /// # let task = SimTask::new(1);
+    /// # let (lm, program, train) = (Arc::new(task.lm()), task.program(), task.examples(0..200));
+    /// let history = History::new(100);
+    /// let cx = Ctx::new(lm.clone()).with_history(history.clone());
+    /// program.forward(&cx, train[0].inputs.clone()).await?; // while the program was written
+    ///
+    /// let plan = MiproV2::builder().task_lm(lm).build()?.plan(&program, &Dataset::new(train))?;
+    /// if let Some(latency) = history.latency() {
+    ///     let time = plan.time(latency, 16);
+    ///     println!("{:?} to {:?}", time.least, time.most);
+    ///     # assert!(time.least < time.most);
+    /// }
+    /// # assert!(history.latency().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn time(&self, latency: Duration, in_flight: usize) -> Span<Duration> {
         let sum = |calls: fn(&Span<u64>) -> u64| self.calls.values().map(calls).sum::<u64>();
         let spread = |calls: u64| latency.mul_f64(calls as f64 / in_flight.max(1) as f64);
@@ -149,30 +183,30 @@ impl Plan {
         let nominal_runs = trial_runs + promotions * val_rows;
         let adaptive = config.adaptive.map(|search| search.program_runs.of(nominal_runs));
         let evaluation_runs = adaptive.unwrap_or(nominal_runs);
-        let bootstrap_runs = (demo_sets::least_runs(run), demo_sets::most_runs(run));
+        let most_teacher_runs = demo_sets::most_runs(run);
+        let bootstrap_runs = (demo_sets::least_runs(run).min(most_teacher_runs), most_teacher_runs);
         let test_runs = 2 * test_rows;
-        // With few combinations, or few trials before each, a full evaluation may find none that is open.
-        let sure = if steps >= 3 && combinations > 8 * promotions { promotions } else { 0 };
+        // The adaptive search ends when nothing more can pay: after its first rows, or after leader and default were compared.
+        let least_search = match adaptive {
+            None => evaluation_runs,
+            Some(runs) => {
+                drive::first_rows(run, runs).len().max(val_rows.min(runs.saturating_sub(2 * val_rows)))
+            }
+        };
         let program_runs = Span {
-            least: match adaptive {
-                None => bootstrap_runs.0 + trial_runs + sure * val_rows + test_runs,
-                // It ends when nothing more can pay.
-                Some(runs) => bootstrap_runs.0 + runs.div_ceil(8).min(val_rows) + test_runs,
-            },
+            least: bootstrap_runs.0 + least_search + test_runs,
             most: bootstrap_runs.1 + evaluation_runs + test_runs,
         };
         let a_run = run.program.predictors().len() as u64;
-        let span =
-            |least: usize, most: usize| Span { least: a_run * least as u64, most: a_run * most as u64 };
+        let teacher = config.teacher.program.as_deref().unwrap_or(run.program).predictors().len() as u64;
+        let span = |a_run: u64, least: usize, most: usize| Span {
+            least: a_run * least as u64,
+            most: a_run * most as u64,
+        };
+        let least_task = least_search.min(val_rows) + test_rows;
         let mut calls = BTreeMap::from([
-            (
-                CallRole::Task,
-                match adaptive {
-                    None => span(val_rows + test_rows, evaluation_runs + test_runs),
-                    Some(runs) => span(runs.div_ceil(8).min(val_rows) + test_rows, runs + test_runs),
-                },
-            ),
-            (CallRole::Teacher, span(bootstrap_runs.0, bootstrap_runs.1)),
+            (CallRole::Task, span(a_run, least_task, evaluation_runs + test_runs)),
+            (CallRole::Teacher, span(teacher, bootstrap_runs.0, bootstrap_runs.1)),
         ]);
         let proposals = Span { least: proposal_calls.least, most: proposal_calls.most };
         calls.insert(CallRole::Prompt, proposals);

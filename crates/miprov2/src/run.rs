@@ -8,7 +8,7 @@
 //!
 //! Parts overlap under one limit. The lower number goes first where calls wait, for the later parts wait for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,7 +59,8 @@ pub(crate) struct Run<'a> {
     pub(crate) rows: Limit,
     pub(crate) shared: Arc<Shared>,
     meters: BTreeMap<Stage, Arc<Meter>>,
-    left_out: Mutex<BTreeSet<Stage>>,
+    /// What counts of stages that a cap cut.
+    cut: Mutex<BTreeMap<Stage, RoleCounts>>,
     pub(crate) spans: Spans,
     /// When stages began and ended, since the start.
     times: Mutex<BTreeMap<Stage, (Duration, Duration)>>,
@@ -75,6 +76,9 @@ fn shared(config: &Config, journal: Option<Journal>, known: Known) -> Arc<Shared
     let kept = (journal, known);
     Arc::new(Shared::new(config.concurrency, stop, purse, kept, config.share_known, outage, watched))
 }
+
+/// What was asked, by role.
+pub(crate) type RoleCounts = BTreeMap<CallRole, CallCounts>;
 
 /// What an earlier process found.
 #[derive(Debug, Default)]
@@ -106,7 +110,7 @@ impl<'a> Run<'a> {
             rows: Limit::new(config.concurrency),
             meters: STAGES.into_iter().map(|stage| (stage, Arc::new(Meter::new()))).collect(),
             times: Mutex::default(),
-            left_out: Mutex::default(),
+            cut: Mutex::default(),
             spans: Spans::none(),
             found: Found::default(),
             config,
@@ -147,11 +151,16 @@ impl<'a> Run<'a> {
     }
 
     /// What was asked, by stage and role.
-    pub(crate) fn counts(&self) -> BTreeMap<Stage, BTreeMap<CallRole, CallCounts>> {
-        let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = self.meters.iter().filter(|(stage, _)| !left_out.contains(stage));
-        let counts = counted.map(|(stage, meter)| (*stage, meter.counts()));
+    pub(crate) fn counts(&self) -> BTreeMap<Stage, RoleCounts> {
+        let counts = STAGES.into_iter().map(|stage| (stage, self.counts_of(stage)));
         counts.filter(|(_, counts)| !counts.is_empty()).collect()
+    }
+
+    /// What was asked in a stage so far, by role.
+    pub(crate) fn counts_of(&self, stage: Stage) -> RoleCounts {
+        let cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
+        let metered = || self.meters.get(&stage).map(|meter| meter.counts());
+        cut.get(&stage).cloned().or_else(metered).unwrap_or_default()
     }
 
     /// The optimized predictors.
@@ -174,7 +183,12 @@ impl<'a> Run<'a> {
 
     /// Leaves a stage that a cap cut out of the counts by stage: how far it came depends on timing.
     pub(crate) fn leave_out(&self, stage: Stage) {
-        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).insert(stage);
+        self.count_only(stage, RoleCounts::default());
+    }
+
+    /// A stage's counts are these: how far it came after them, until a cap cut it, depends on timing.
+    pub(crate) fn count_only(&self, stage: Stage, counts: RoleCounts) {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner).insert(stage, counts);
     }
 
     pub(crate) fn emit(&self, event: &Event) {

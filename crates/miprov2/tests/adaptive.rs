@@ -110,6 +110,8 @@ fn all_right_and_all_wrong_keep_the_default() {
         let (decision, _) = search(&space(&[(3, 6)], 60), AdaptiveConfig::new(600), 1, |_| Some(value));
         assert_eq!(decision.winner, [0, 0]);
         assert!((decision.default_score.mean - value).abs() < 0.1, "{decision:?}");
+        // Where all is right, only the default's rows are run after the start.
+        assert!(value < 1.0 || decision.spent <= 60 + 6 * 4, "{decision:?}");
     }
 }
 
@@ -156,11 +158,11 @@ fn what_makes_no_sense_is_refused() {
     let mut guard = config(9);
     guard.guard = 1.5;
     let mut no_noise = config(9);
-    no_noise.ingredients.noise_sd = 0.0;
+    no_noise.ingredients.rest_share = 0.0;
     for (space, config, word) in [
         (good(), config(0), "budget"),
         (good(), guard, "guard"),
-        (good(), no_noise, "noise_sd"),
+        (good(), no_noise, "rest_share"),
         (Space { predictors: vec![], default: vec![], ..good() }, config(9), "no predictor"),
         (Space { predictors: vec![(0, 2)], ..good() }, config(9), "no instruction"),
         (Space { strata: vec![], ..good() }, config(9), "no rows"),

@@ -11,7 +11,9 @@ use teleprompt_core::lm::{Capabilities, Usage};
 use teleprompt_core::{
     Example, FieldValue, Fields, LmRequest, LmResponse, Media, Predictor, SignatureSpec, metric,
 };
-use teleprompt_miprov2::{Caps, Dataset, Ended, MiproV2, MiproV2Builder, Optimized, Process, TokenPrice};
+use teleprompt_miprov2::{
+    AdaptiveSearch, Caps, Dataset, Ended, MiproV2, MiproV2Builder, Optimized, Process, Strategy, TokenPrice,
+};
 use teleprompt_testkit::{ScriptedLm, SimTask};
 
 fn task() -> SimTask {
@@ -31,9 +33,40 @@ fn model() -> ScriptedLm {
     .with_yields(5, 2)
 }
 
+/// The same, but the answers get two and a half times as long with every demo that is shown: what was seen does not tell what the
+/// next candidate takes.
+fn uneven(order: u64) -> ScriptedLm {
+    ScriptedLm::new(|request: &LmRequest| {
+        let prompt = request.messages.iter().map(|message| message.text().len() as u64).sum::<u64>();
+        let demos = request.messages.len() / 2 - 1;
+        let output_tokens = 100.0 * 2.5_f64.powi(demos.min(4) as i32);
+        let usage =
+            Usage { input_tokens: prompt / 3, output_tokens: output_tokens as u64, ..Usage::default() };
+        LmResponse::new(task().answer(request)).with_usage(usage)
+    })
+    .with_model("priced")
+    .with_yields(9, order)
+}
+
 fn builder(lm: &Arc<ScriptedLm>) -> MiproV2Builder {
     MiproV2::builder().task_lm(lm.clone()).num_candidates(3).num_trials(8).minibatch_size(10)
 }
+
+/// Both strategies, with the same budget.
+const STRATEGIES: [&str; 2] = ["reference", "adaptive"];
+
+fn under(strategy: &str, lm: &Arc<ScriptedLm>) -> MiproV2Builder {
+    match strategy {
+        "reference" => builder(lm),
+        _ => {
+            let builder = MiproV2::builder().task_lm(lm.clone()).num_candidates(3).num_trials(8);
+            builder.strategy(Strategy::Adaptive(AdaptiveSearch::default()))
+        }
+    }
+}
+
+/// Calls in flight, with an order in which those in flight end.
+const ORDERS: [(usize, u64); 5] = [(1, 2), (8, 3), (8, 5), (64, 7), (64, 11)];
 
 fn compile(builder: MiproV2Builder) -> Optimized {
     let data = Dataset::new(task().examples(0..30))
@@ -55,33 +88,44 @@ fn changed_its_mind(best: &Optimized) -> bool {
 
 #[test]
 fn a_cap_on_calls_is_never_passed_and_the_result_does_not_depend_on_timing() {
-    let whole = compile(builder(&Arc::new(model())));
-    let calls = whole.report.process.spent.calls;
-    let mut scores = Vec::new();
-    for cap in (0..=calls + 10).step_by(calls as usize / 24) {
-        let mut seen = None;
-        for concurrency in [1, 5, 64] {
-            let lm = Arc::new(model());
-            let best = compile(builder(&lm).caps(Caps::default().calls(cap)).concurrency(concurrency));
-            assert!(lm.log().calls() <= cap, "{} of {cap}", lm.log().calls());
-            if cap < calls {
-                let Ended::Stopped { reason } = &best.report.ended else {
-                    panic!("{cap}: {:?}", best.report.ended)
-                };
-                assert!(reason.starts_with(&format!("the cap of {cap} LM calls")), "{reason}");
-            } else {
-                assert!(comparable(&best) == comparable(&whole));
+    for strategy in STRATEGIES {
+        let whole = compile(under(strategy, &Arc::new(model())));
+        let calls = whole.report.process.spent.calls;
+        let (mut scores, mut stopped) = (Vec::new(), 0);
+        for cap in (0..=calls + 10).step_by(calls as usize / 24) {
+            let mut seen = None;
+            for (concurrency, order) in ORDERS.into_iter().step_by(2) {
+                let lm = Arc::new(model().with_yields(5, order));
+                let caps = Caps::default().calls(cap);
+                let best = compile(under(strategy, &lm).caps(caps).concurrency(concurrency));
+                assert!(lm.log().calls() <= cap, "{} of {cap}", lm.log().calls());
+                if let Ended::Stopped { reason } = &best.report.ended {
+                    assert!(reason.starts_with(&format!("the cap of {cap} LM calls")), "{reason}");
+                    stopped += 1;
+                } else {
+                    assert!(
+                        cap >= calls && comparable(&best) == comparable(&whole),
+                        "{:?}",
+                        best.report.ended
+                    );
+                }
+                let found = comparable(&best);
+                assert!(
+                    seen.get_or_insert_with(|| found.clone()) == &found,
+                    "{strategy}, cap {cap}, concurrency {concurrency}"
+                );
+                scores.push(best.report.winner.score);
             }
-            let found = comparable(&best);
-            assert!(
-                seen.get_or_insert_with(|| found.clone()) == &found,
-                "cap {cap}, concurrency {concurrency}"
-            );
-            scores.push(best.report.winner.score);
         }
+        assert!(stopped >= 24 * 3, "{stopped}");
+        // Where full scores decide, more calls are never worse.
+        assert!(strategy != "reference" || scores.windows(2).all(|pair| pair[0] <= pair[1]), "{scores:?}");
+        assert!(scores.iter().filter(|score| score.is_none()).count() >= 2 * 3);
+        assert!(
+            scores.iter().flatten().any(|score| Some(*score) != whole.report.baseline.score),
+            "{scores:?}"
+        );
     }
-    assert!(scores.windows(2).all(|pair| pair[0] <= pair[1]), "{scores:?}");
-    assert!(scores.iter().filter(|score| score.is_none()).count() >= 6);
 }
 
 #[test]
@@ -114,34 +158,66 @@ fn a_cap_below_the_baseline_says_so_and_leaves_the_program_as_it_was() {
 #[test]
 fn caps_on_tokens_and_money_are_never_passed() {
     let price = TokenPrice::new(0.15, 0.6);
-    let whole = compile(builder(&Arc::new(model())).price("priced", price));
-    let spent = whole.report.process.spent;
-    assert!(spent.usd() > 0.0);
-    for percent in [1, 5, 8, 12, 20, 35, 50, 80, 99] {
-        let mut seen = [None, None];
-        let mut same = |which: usize, best: &Optimized| {
-            let found = comparable(best);
-            assert!(seen[which].get_or_insert_with(|| found.clone()) == &found, "{percent} %");
+    for strategy in STRATEGIES {
+        let base = |order, concurrency| {
+            let lm = Arc::new(model().with_yields(5, order));
+            under(strategy, &lm).price("priced", price).concurrency(concurrency)
         };
-        for concurrency in [1, 3, 64] {
-            let cap = spent.tokens * percent / 100;
-            let base = || builder(&Arc::new(model())).price("priced", price).concurrency(concurrency);
-            let best = compile(base().caps(Caps::default().tokens(cap)));
-            assert!(best.report.process.spent.tokens <= cap, "{percent} %");
-            let Ended::Stopped { reason } = &best.report.ended else { panic!("{:?}", best.report.ended) };
-            assert!(reason.contains("tokens"), "{reason}");
-            same(0, &best);
-            let cap = spent.usd() * percent as f64 / 100.0;
-            let best = compile(base().caps(Caps::default().usd(cap)));
-            assert!(best.report.process.spent.usd() <= cap, "{percent} %");
-            let Ended::Stopped { reason } = &best.report.ended else { panic!("{:?}", best.report.ended) };
-            assert!(reason.contains("USD"), "{reason}");
-            same(1, &best);
+        let whole = compile(base(2, 8));
+        let spent = whole.report.process.spent;
+        assert!(spent.usd() > 0.0);
+        for percent in [1, 5, 8, 12, 20, 35, 50, 80, 99] {
+            let mut seen = [None, None];
+            let mut same = |which: usize, best: &Optimized| {
+                let found = comparable(best);
+                assert!(
+                    seen[which].get_or_insert_with(|| found.clone()) == &found,
+                    "{strategy}, {percent} %"
+                );
+            };
+            for (concurrency, order) in [(1, 2), (3, 5), (64, 11)] {
+                let cap = spent.tokens * percent / 100;
+                let best = compile(base(order, concurrency).caps(Caps::default().tokens(cap)));
+                assert!(best.report.process.spent.tokens <= cap, "{percent} %");
+                let Ended::Stopped { reason } = &best.report.ended else { panic!("{:?}", best.report.ended) };
+                assert!(reason.contains("tokens"), "{reason}");
+                same(0, &best);
+                let cap = spent.usd() * percent as f64 / 100.0;
+                let best = compile(base(order, concurrency).caps(Caps::default().usd(cap)));
+                assert!(best.report.process.spent.usd() <= cap, "{percent} %");
+                let Ended::Stopped { reason } = &best.report.ended else { panic!("{:?}", best.report.ended) };
+                assert!(reason.contains("USD"), "{reason}");
+                same(1, &best);
+            }
         }
+        let twice = Caps::default().tokens(2 * spent.tokens).usd(2.0 * spent.usd()).calls(2 * spent.calls);
+        assert!(comparable(&compile(base(3, 8).caps(twice))) == comparable(&whole));
     }
-    let twice = Caps::default().tokens(2 * spent.tokens).usd(2.0 * spent.usd()).calls(2 * spent.calls);
-    let best = compile(builder(&Arc::new(model())).price("priced", price).caps(twice));
-    assert!(comparable(&best) == comparable(&whole));
+}
+
+#[test]
+fn a_cap_that_cuts_what_was_not_foreseen_gives_the_same_whatever_the_timing() {
+    for strategy in STRATEGIES {
+        let tokens = compile(under(strategy, &Arc::new(uneven(2)))).report.process.spent.tokens;
+        let mut cut = 0;
+        for percent in (4..60).step_by(4) {
+            let cap = tokens * percent / 100;
+            let mut seen = None;
+            for (concurrency, order) in ORDERS {
+                let builder = under(strategy, &Arc::new(uneven(order))).concurrency(concurrency);
+                let best = compile(builder.caps(Caps::default().tokens(cap)));
+                assert!(best.report.process.spent.tokens <= cap);
+                let Ended::Stopped { reason } = &best.report.ended else { panic!("{:?}", best.report.ended) };
+                cut += usize::from(reason.contains("is reached before the next"));
+                let found = comparable(&best);
+                assert!(
+                    seen.get_or_insert_with(|| found.clone()) == &found,
+                    "{strategy}, {percent} %, {concurrency} in flight: {reason}"
+                );
+            }
+        }
+        assert!(cut >= ORDERS.len(), "{strategy}: {cut}");
+    }
 }
 
 #[test]
@@ -233,22 +309,26 @@ fn no_call_goes_on_after_the_time() {
 
 #[test]
 fn a_capped_run_goes_on_under_a_higher_cap() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.jsonl");
-    let whole = compile(builder(&Arc::new(model())));
-    let calls = whole.report.process.spent.calls;
-    let mut asked = 0;
-    for cap in [calls / 3, calls / 2, calls * 3 / 4, calls] {
-        let lm = Arc::new(model());
-        let best = compile(builder(&lm).checkpoint(&path).caps(Caps::default().calls(cap)).concurrency(7));
-        asked += lm.log().calls();
-        assert!(asked <= cap, "what was spent before counts: {asked} of {cap}");
-        assert!(!changed_its_mind(&best), "{:?}", best.report.warnings);
-        if cap == calls {
-            assert!(comparable(&best) == comparable(&whole));
+    for strategy in STRATEGIES {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.jsonl");
+        let whole = compile(under(strategy, &Arc::new(model())));
+        let calls = whole.report.process.spent.calls;
+        let mut asked = 0;
+        for cap in [90, calls / 3, calls / 2, calls * 5 / 8, calls * 3 / 4, 2 * calls] {
+            let lm = Arc::new(model());
+            let builder = under(strategy, &lm).checkpoint(&path).caps(Caps::default().calls(cap));
+            let best = compile(builder.concurrency(7));
+            asked += lm.log().calls();
+            assert!(asked <= cap, "what was spent before counts: {asked} of {cap}");
+            assert!(!changed_its_mind(&best), "{strategy}: {:?}", best.report.warnings);
+            assert_eq!(best.report.ended == whole.report.ended, cap > calls);
+            if cap > calls {
+                assert!(comparable(&best) == comparable(&whole), "{strategy}");
+            }
         }
+        assert_eq!(asked, calls, "{strategy}");
     }
-    assert_eq!(asked, calls);
 }
 
 #[test]

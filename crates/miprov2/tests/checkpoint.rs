@@ -4,12 +4,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::executor::block_on;
 use teleprompt_core::lm::{Completion, LmErrorKind};
-use teleprompt_core::{LmRequest, LmResponse, PlainAdapter, metric};
+use teleprompt_core::{Event, LmRequest, LmResponse, PlainAdapter, Stage, metric};
 use teleprompt_miprov2::{
-    Dataset, Ended, MiproV2, MiproV2Builder, OptimizeError, Optimized, Process, StopSignal,
+    AdaptiveSearch, Dataset, Ended, MiproV2, MiproV2Builder, OptimizeError, Optimized, Process, StopSignal,
+    Strategy,
 };
 use teleprompt_propose::FixedProposer;
 use teleprompt_testkit::{Fault, Faulty, ScriptedLm, SimTask, When};
@@ -74,30 +76,44 @@ fn a_finished_checkpoint_gives_its_result_again_and_is_left_as_it_is() {
     assert!(anew.log().calls() > 0);
 }
 
+/// The settings of the adaptive search in place of the reference's.
+fn adaptive(lm: &Arc<ScriptedLm>, path: &Path) -> MiproV2Builder {
+    let builder = MiproV2::builder().task_lm(lm.clone()).num_candidates(3).num_trials(6);
+    builder.strategy(Strategy::Adaptive(AdaptiveSearch::default())).checkpoint(path)
+}
+
 #[test]
 fn a_stopped_run_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let whole = lm();
-    let expected = comparable(compile(builder(&whole, &folder.path().join("whole.jsonl"))).unwrap());
-    let path = folder.path().join("run.jsonl");
-    let mut asked = 0;
-    for number in [0, 2, 5] {
-        let stop = StopSignal::new();
-        let signal = stop.clone();
-        let observer = move |event: &teleprompt_core::Event| match event {
-            teleprompt_core::Event::Trial { number: ended, .. } if *ended == number => signal.stop(),
-            _ => {}
-        };
-        let lm = lm();
-        let best = compile(builder(&lm, &path).stop(stop).observer(Arc::new(observer))).unwrap();
-        assert!(matches!(best.report.ended, Ended::Stopped { .. }));
-        assert!(!changed_its_mind(&best), "{:?}", best.report.warnings);
-        asked += lm.log().calls();
+    for builder in [builder, adaptive] {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = lm();
+        let expected = comparable(compile(builder(&whole, &folder.path().join("whole.jsonl"))).unwrap());
+        let path = folder.path().join("run.jsonl");
+        let mut asked = 0;
+        // In the middle of the proposals, and after trials; in the last, calls of the next ones are in flight.
+        for (proposals, trials) in [(Some(2), None), (None, Some(0)), (None, Some(2)), (None, Some(5))] {
+            let (stop, steps) = (StopSignal::new(), AtomicUsize::new(0));
+            let signal = stop.clone();
+            let observer = move |event: &Event| match event {
+                Event::Step { stage: Stage::Propose }
+                    if Some(steps.fetch_add(1, Ordering::SeqCst)) == proposals =>
+                {
+                    signal.stop();
+                }
+                Event::Trial { number, .. } if Some(*number) == trials => signal.stop(),
+                _ => {}
+            };
+            let lm = lm();
+            let best = compile(builder(&lm, &path).stop(stop).observer(Arc::new(observer))).unwrap();
+            assert!(matches!(best.report.ended, Ended::Stopped { .. }));
+            assert!(!changed_its_mind(&best), "{:?}", best.report.warnings);
+            asked += lm.log().calls();
+        }
+        let last = lm();
+        let best = compile(builder(&last, &path)).unwrap();
+        assert_eq!(asked + last.log().calls(), whole.log().calls());
+        assert!(comparable(best) == expected);
     }
-    let last = lm();
-    let best = compile(builder(&last, &path)).unwrap();
-    assert_eq!(asked + last.log().calls(), whole.log().calls());
-    assert!(comparable(best) == expected);
 }
 
 #[test]

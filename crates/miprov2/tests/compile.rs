@@ -9,8 +9,8 @@ use futures::executor::block_on;
 use teleprompt_core::lm::LmErrorKind;
 use teleprompt_core::{CallRole, DemoOrigin, Event, Lm, metric};
 use teleprompt_miprov2::{
-    Auto, Dataset, Ended, MiproV2, MiproV2Builder, OptimizeError, Optimized, Process, ReferenceSearch,
-    StopSignal, Strategy, Teacher, TrialKind,
+    AdaptiveSearch, Auto, Dataset, Ended, MiproV2, MiproV2Builder, OptimizeError, Optimized, Process,
+    ReferenceSearch, StopSignal, Strategy, Teacher, TrialKind,
 };
 use teleprompt_propose::Proposer;
 use teleprompt_testkit::{Fault, Faulty, Landscape, ScriptedLm, SimTask, When};
@@ -200,6 +200,27 @@ fn a_model_of_which_nothing_can_be_read_ends_with_the_reason() {
     let error = compile(&task, &data(&task), light(lm).proposer(Arc::new(proposer))).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("not one of 100 answers") && text.contains("adapter"), "{text}");
+}
+
+/// The same however few rows there are, and nothing is searched for it.
+#[test]
+fn a_program_that_fails_on_every_row_ends_with_the_reason() {
+    let task = SimTask::new(8);
+    let renamed = |mut row: teleprompt_core::Example| {
+        row.inputs = teleprompt_core::Fields::new().with("text", row.inputs.text("question"));
+        row
+    };
+    let rows: Vec<_> = task.examples(0..12).into_iter().map(renamed).collect();
+    let proposer = Arc::new(teleprompt_propose::FixedProposer::new());
+    let lm = Arc::new(task.lm());
+    for strategy in
+        [Strategy::Reference(ReferenceSearch::default()), Strategy::Adaptive(AdaptiveSearch::default())]
+    {
+        let builder = light(lm.clone()).strategy(strategy).proposer(proposer.clone());
+        let error = compile(&task, &Dataset::new(rows.clone()), builder).unwrap_err().to_string();
+        assert!(error.contains("failed on each of") && error.contains("`question` is missing"), "{error}");
+    }
+    assert_eq!(lm.log().calls(), 0);
 }
 
 #[test]

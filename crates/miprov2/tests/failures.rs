@@ -157,6 +157,30 @@ fn a_server_that_was_never_reached_is_waited_for_once() {
 }
 
 #[test]
+fn a_server_that_says_how_long_to_wait_is_waited_for() {
+    for (asked, waited) in [(1, 2), (20, 20), (3_600, 60)] {
+        let first = AtomicBool::new(true);
+        let lm = ScriptedLm::new(move |request| -> Result<String, LmErrorKind> {
+            let retry_after = Some(Duration::from_secs(asked));
+            if first.swap(false, Ordering::SeqCst) {
+                return Err(LmErrorKind::RateLimited { retry_after });
+            }
+            Ok(task().answer(request))
+        });
+        let slept = Arc::new(Mutex::new(Duration::ZERO));
+        let sum = slept.clone();
+        let builder = builder(Arc::new(lm)).outage_waits([2, 10, 60].map(Duration::from_secs));
+        let builder = builder.sleep(move |time| {
+            *sum.lock().unwrap() += time;
+            Box::pin(std::future::ready(()))
+        });
+        let best = compile(builder, &task().metric()).unwrap();
+        assert_eq!(best.report.ended, Ended::Complete);
+        assert_eq!(*slept.lock().unwrap(), Duration::from_secs(waited));
+    }
+}
+
+#[test]
 fn a_stop_during_a_pause_is_no_failure_of_the_call() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.jsonl");

@@ -2,10 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking too")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::executor::block_on;
-use teleprompt_core::{CallRole, Event, Lm, Observer};
+use teleprompt_core::{CallRole, Event, Lm, Observer, Stage};
 use teleprompt_miprov2::{
     AdaptiveSearch, Auto, Dataset, Ended, MiproV2, MiproV2Builder, Optimized, Process, ReferenceSearch,
     Strategy, TrialKind,
@@ -42,8 +43,18 @@ fn the_budget_is_the_references_and_is_never_passed() {
             let lm = Arc::new(task.lm());
             let search = AdaptiveSearch::default();
             let search = asked.map_or(search, |runs| search.program_runs(runs));
-            let best = compile(&task, light(lm.clone()).strategy(Strategy::Adaptive(search)));
+            let steps = Arc::new(AtomicUsize::new(0));
+            let counted = steps.clone();
+            let observer = move |event: &Event| {
+                let step = matches!(event, Event::Step { stage: Stage::Search });
+                counted.fetch_add(usize::from(step), Ordering::SeqCst);
+            };
+            let builder = light(lm.clone()).strategy(Strategy::Adaptive(search)).observer(Arc::new(observer));
+            let best = compile(&task, builder);
             let report = &best.report;
+            // No row that is known is asked for again, neither by the first plan nor by the comparison at the end.
+            assert_eq!((report.known_runs(), report.saved.program_runs), (0, 0));
+            assert_eq!(steps.load(Ordering::SeqCst), report.requested_runs());
             assert_eq!(report.plan.evaluation_runs, budget);
             let fresh = report.requested_runs() - report.known_runs();
             assert!(fresh <= budget, "{fresh} of {budget}");
@@ -88,7 +99,7 @@ fn the_first_line_says_which_strategy_runs_and_why() {
     let manual = || MiproV2::builder().task_lm(Arc::new(task.lm())).num_candidates(2).num_trials(2);
     let asked = || Strategy::Adaptive(AdaptiveSearch::default());
     for (builder, adaptive, why) in [
-        (new(), false, "reference strategy (the default)"),
+        (new(), true, "adaptive strategy (the default)"),
         (adaptive(Arc::new(task.lm())), true, "adaptive strategy (asked for)"),
         (reference_search(Arc::new(task.lm())), false, "reference strategy (asked for)"),
         (new().minibatch_size(10), false, "reference strategy (set by `minibatch_size`)"),

@@ -1,14 +1,17 @@
 //! Which proposals enter the pool: the rules, each a pure function of texts.
 //!
-//! Texts are compared by their words: lower case, without punctuation. Quotations of the data are found in
+//! Texts are compared by their words: lower case, without punctuation. What is no instruction by its looks is told in
+//! [`crate::forms`], whether one is about the task in [`crate::relevance`]; quotations of the data are found in
 //! [`crate::leak`], for many proposals at once.
 
 use std::collections::BTreeSet;
 
 use teleprompt_core::SignatureSpec;
 
+use crate::forms::{copies_form, is_repetitive, is_reply, placeholder};
 use crate::language::Writing;
 use crate::rejection::RejectReason;
+use crate::relevance::Topic;
 use crate::render::{labels, words};
 
 /// Consecutive words that are compared to find repetitions of the prompt.
@@ -34,14 +37,23 @@ pub(crate) struct Rules<'a> {
     pub(crate) limit: usize,
 }
 
+/// What the prompt of a proposal holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked<'a> {
+    /// What it says by itself, tip included.
+    pub(crate) own: &'a str,
+    /// What it shows and a proposal should not repeat.
+    pub(crate) material: &'a [&'a str],
+    /// What of that was said of the task as a whole.
+    pub(crate) about: &'a [&'a str],
+}
+
 impl Rules<'_> {
-    /// Whether `text` can be taken; `own` is what its prompt says by itself, `material` what it was shown, `taken` holds the
-    /// [`normal`] forms of the predictor's instructions so far.
+    /// Whether `text` can be taken; `taken` holds the [`normal`] forms of the predictor's instructions so far.
     pub(crate) fn check(
         &self,
         text: &str,
-        own: &str,
-        material: &[&str],
+        asked: Asked<'_>,
         taken: &BTreeSet<String>,
     ) -> Result<(), RejectReason> {
         let text_words = words(text);
@@ -68,10 +80,25 @@ impl Rules<'_> {
             return Err(RejectReason::Language);
         }
         let shown = SHOWN.iter().any(|name| speaks_of(text, name) && !self.task_speaks_of(name));
-        if shown || copies_form(text, ["Module"]) || is_echo(&text_words, own, material, self.current) {
+        if shown
+            || copies_form(text, ["Module"])
+            || is_echo(&text_words, asked.own, asked.material, self.current)
+        {
             return Err(RejectReason::Echo);
         }
+        if self.is_off_topic(text, asked) {
+            return Err(RejectReason::OffTopic);
+        }
         Ok(())
+    }
+
+    /// Whether a proposal shares no word with the task, or with what was said of it where that is about the task itself. One in
+    /// another language than the current instruction, which the data allow, need not.
+    fn is_off_topic(&self, text: &str, asked: Asked<'_>) -> bool {
+        let topic = Topic::of(self.spec, self.current, self.known_labels);
+        let said = asked.about.iter().filter(|said| !topic.is_missed_by(said, asked.own));
+        let topic = said.fold(topic.clone(), |topic, said| topic.and(said));
+        topic.is_missed_by(text, asked.own) && !Writing::default().and(self.current).excludes(text)
     }
 
     /// Whether the current instruction or a field is about this too: a program to review, say.
@@ -149,119 +176,14 @@ const SHOWN: [&str; 8] = [
     "the source is not",
 ];
 
-/// Beginnings of replies to someone who talks with the model.
-const REPLIES: [&str; 11] = [
-    "i'm ready",
-    "i am ready",
-    "i'm sorry",
-    "i am sorry",
-    "i'm here to",
-    "i cannot",
-    "i can't",
-    "i'd be happy",
-    "i would be happy",
-    "i'm happy",
-    "as an ai",
-];
-
-/// Whether a text talks to the one who asked.
-fn is_reply(text: &str) -> bool {
-    let lower = text.to_lowercase().replace('’', "'");
-    REPLIES.iter().any(|reply| lower.starts_with(reply))
-}
-
 /// Whether a text holds these words, which are in lower case.
 fn speaks_of(text: &str, name: &str) -> bool {
     text.to_lowercase().replace('_', " ").contains(name)
 }
 
-/// Whether a text holds one of these headings with a colon, or a broken header of the chat adapter, as a copy of a prompt
-/// does.
-fn copies_form<'a>(text: &str, headings: impl IntoIterator<Item = &'a str>) -> bool {
-    let lower = text.to_lowercase().replace('_', " ");
-    // `## word ##`, whatever brackets are left around it.
-    let marked = |(at, _): (usize, &str)| {
-        let after = lower.get(at + 2..).unwrap_or_default();
-        after.split_once("##").is_some_and(|(name, _)| !name.trim().is_empty() && !name.contains('\n'))
-    };
-    let headed = |heading: &str| {
-        let heading = format!("{}:", heading.to_lowercase());
-        lower.match_indices(&heading).any(|(at, _)| {
-            let before = lower.get(..at).unwrap_or_default();
-            !before.ends_with(char::is_alphanumeric)
-        })
-    };
-    lower.match_indices("##").any(marked) || headings.into_iter().any(headed)
-}
-
 /// The form in which instructions are compared: words in lower case, without punctuation.
 pub(crate) fn normal(text: &str) -> String {
     words(text).join(" ")
-}
-
-/// Words by which the inside of brackets shows that something was to be filled in.
-const BLANKS: [&str; 8] =
-    ["instruction", "instructions", "insert", "placeholder", "proposed", "todo", "tbd", "here"];
-/// Whole answers that only name what was asked for.
-const NAMES_ONLY: [&str; 14] = [
-    "instruction",
-    "the instruction",
-    "new instruction",
-    "the new instruction",
-    "proposed instruction",
-    "your instruction",
-    "improved instruction",
-    "text",
-    "one paragraph",
-    "n a",
-    "none",
-    "todo",
-    "tbd",
-    "not given for this example",
-];
-
-/// The place in `text` that was to be filled in.
-fn placeholder(text: &str, text_words: &[String], spec: &SignatureSpec) -> Option<String> {
-    let dots = |text: &str| text.contains("...") || text.contains('…');
-    if NAMES_ONLY.contains(&text_words.join(" ").as_str()) || (text_words.len() <= 3 && dots(text)) {
-        return Some(text.to_owned());
-    }
-    // What a colon announces at the very end is missing.
-    if text.ends_with(':') {
-        return Some(text.lines().next_back().unwrap_or(text).to_owned());
-    }
-    for (open, close) in [('{', '}'), ('<', '>'), ('[', ']')] {
-        for (start, _) in text.match_indices(open) {
-            let inside = &text[start + open.len_utf8()..];
-            let Some(end) = inside.find([open, close, '\n']).filter(|&end| inside[end..].starts_with(close))
-            else {
-                continue;
-            };
-            let inner = inside[..end].trim();
-            let inner_words = words(inner);
-            let blank = inner_words.iter().any(|word| BLANKS.contains(&word.as_str()))
-                || inner_words.first().is_some_and(|word| word == "your")
-                || (inner_words.is_empty() && dots(inner))
-                || (open == '{' && spec.fields().any(|field| field.name == inner));
-            if blank {
-                return Some(text[start..start + open.len_utf8() + end + close.len_utf8()].to_owned());
-            }
-        }
-    }
-    None
-}
-
-/// Whether at most half of the sentences, or 65 % of the sequences of three words, are new. Prose of this length has more
-/// than 90 %.
-fn is_repetitive(text: &str, text_words: &[String]) -> bool {
-    let sentences: Vec<String> =
-        text.split(['.', '!', '?', '\n', '。']).map(normal).filter(|sentence| !sentence.is_empty()).collect();
-    let distinct: BTreeSet<&String> = sentences.iter().collect();
-    if sentences.len() >= 4 && distinct.len() * 2 <= sentences.len() {
-        return true;
-    }
-    let grams: BTreeSet<&[String]> = text_words.windows(3).collect();
-    text_words.len() >= 20 && grams.len() * 100 <= (text_words.len() - 2) * 65
 }
 
 #[cfg(test)]
@@ -280,7 +202,11 @@ mod tests {
             Rules { spec: &spec, current: CURRENT, known_labels: &known, writing: &writing, limit: 200 };
         let own = "Write an instruction that leads to better answers than the current one.";
         let material = ["The messages are short complaints about parcels that were lost or came late."];
-        rules.check(text, own, &material, &BTreeSet::from([normal(CURRENT)]))
+        rules.check(
+            text,
+            Asked { own, material: &material, about: &material },
+            &BTreeSet::from([normal(CURRENT)]),
+        )
     }
 
     fn rejected(text: &str) -> RejectReason {
@@ -295,9 +221,10 @@ mod tests {
             "Wrap the team in <team> tags.",
             "Read the message and name the team. If two fit, take the first.",
             "Short complaints about parcels are common; name the team anyway.",
-            "Sort.",
+            "Teams: sort.",
             "Submodule: name the team.",
             "## Task\nName the team.\n## Form\nOne word.",
+            "1. Read it. 2. Name the team. 3. Read it. 4. Stop.",
         ] {
             assert_eq!(check(text), Ok(()), "{text}");
         }
@@ -325,6 +252,8 @@ mod tests {
         assert_eq!(rejected(&"word ".repeat(50)), RejectReason::TooLong { chars: 250, limit: 200 });
         assert_eq!(rejected("Go on. Go on. Go on. Stop."), RejectReason::Repetitive);
         assert_eq!(rejected(&"name the team ".repeat(8)), RejectReason::Repetitive);
+        let counted: String = (1..9).map(|i| format!("{i} rows and {} teams, ", 2 * i)).collect();
+        assert_eq!(rejected(&counted), RejectReason::Repetitive);
         assert_eq!(rejected("Назови команду, которой адресовано письмо."), RejectReason::Language);
         assert_eq!(rejected("Lies die Nachricht und nenne das Team."), RejectReason::Language);
         assert_eq!(rejected("Write an instruction that leads to better answers."), RejectReason::Echo);
@@ -333,10 +262,30 @@ mod tests {
         assert_eq!(rejected("The program wants to know which team answers."), RejectReason::Echo);
         assert_eq!(rejected("1. The source is not available. 2. Name the team."), RejectReason::Echo);
         assert_eq!(rejected("Current instruction: sort it. Module description: none."), RejectReason::Echo);
+        assert_eq!(rejected("Wizards of ancient Rome told stories like that."), RejectReason::OffTopic);
         assert_eq!(
             rejected("The messages are short complaints about parcels that were lost or came late"),
             RejectReason::Echo
         );
+    }
+
+    #[test]
+    fn what_was_said_of_the_task_counts_where_it_is_about_it() {
+        let spec = SignatureSpec::parse("message -> team").unwrap();
+        let (known, writing) = (BTreeSet::new(), Writing::default());
+        let rules =
+            Rules { spec: &spec, current: CURRENT, known_labels: &known, writing: &writing, limit: 200 };
+        let check = |said: &str| {
+            let asked = Asked { about: &[said], ..Asked::default() };
+            rules.check("Find out where the parcels got lost.", asked, &BTreeSet::new())
+        };
+        assert_eq!(check("The messages are complaints about parcels."), Ok(()));
+        // A summary that is off the task itself.
+        assert_eq!(check("10 rows of parcels, 2 sentences."), Err(RejectReason::OffTopic));
+        assert_eq!(check(""), Err(RejectReason::OffTopic));
+        // One of the languages of the data is not that of the instruction.
+        let german = "Finde heraus, wo die Pakete verloren gegangen sind, und wer sich darum kümmern soll.";
+        assert_eq!(rules.check(german, Asked::default(), &BTreeSet::new()), Ok(()));
     }
 
     #[test]
@@ -345,7 +294,7 @@ mod tests {
         let (known, writing) = (BTreeSet::new(), Writing::default());
         let rules =
             Rules { spec: &spec, current: "Review.", known_labels: &known, writing: &writing, limit: 200 };
-        let check = |text: &str| rules.check(text, "", &[], &BTreeSet::new());
+        let check = |text: &str| rules.check(text, Asked::default(), &BTreeSet::new());
         assert_eq!(check("Say whether the program does what its comments promise."), Ok(()));
         assert_eq!(check("Say what the language model wants."), Err(RejectReason::Echo));
     }

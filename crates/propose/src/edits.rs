@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use teleprompt_core::{FieldSpec, FieldType, REASONING, SignatureSpec};
 
+use crate::known::Known;
 use crate::render::labels;
-use crate::statistics::Known;
 
 /// An edited instruction and the rules that made it, joined by `+`.
 #[derive(Clone, Debug, PartialEq, Eq)]

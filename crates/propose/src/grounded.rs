@@ -24,6 +24,7 @@ use crate::call::{Caller, Failure};
 use crate::config::{GroundedProposerBuilder, Settings};
 use crate::dataset_summary::Summary;
 use crate::error::ProposeError;
+use crate::known::Known;
 use crate::leak::Data;
 use crate::pool::{Attempt, Open, Pool};
 use crate::program_description::Descriptions;
@@ -33,7 +34,6 @@ use crate::proposer::{CallRange, Proposer};
 use crate::refine::{RefineRequest, Refinement};
 use crate::rejection::Rejection;
 use crate::request::ProposalRequest;
-use crate::statistics::Known;
 use crate::strip::{drop_unfinished, strip};
 use crate::{dataset_summary, program_description};
 
@@ -41,10 +41,10 @@ use crate::{dataset_summary, program_description};
 /// the predictor, demos, a tip and the current instruction.
 ///
 /// Proposals that are empty, placeholders, answers, duplicates, over-long, repetitive, in another language, echoes of the
-/// prompt or quotations of the data are rejected and asked for again under another tip, with a shorter prompt where the
-/// model seems to have been overwhelmed. Summaries and descriptions that are copies or go round in circles are not used.
-/// Places that stay empty are filled
-/// with edits of the current instruction that need no model (label list, output format, field descriptions), marked as such.
+/// prompt, quotations of the data, or not about the task (no word of it is in them) are rejected and asked for again under
+/// another tip, with a shorter prompt where the model seems to have been overwhelmed. Summaries and descriptions that are
+/// copies or go round in circles are not used. Places that stay empty are filled with edits of the current instruction that
+/// need no model (label list, output format, field descriptions), marked as such.
 ///
 /// # Cost
 /// With `P` predictors, `N` instructions each and `B = min(10, ceil(rows / 10))` batches of rows, in prompt-LM calls:

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use teleprompt_core::value::format_value;
 use teleprompt_core::{Demo, Example, FieldType, Fields, Program};
 
+use crate::known::ClosedLabels;
 use crate::refine::FailedCase;
 use crate::render::{labels, words};
-use crate::statistics::ClosedLabels;
 
 /// Consecutive words of the data that make a quotation.
 pub(crate) const LEAK_WORDS: usize = 8;

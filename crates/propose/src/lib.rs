@@ -4,7 +4,7 @@
 //! ```text
 //!   Proposer ◀── GroundedProposer   says what is known        dataset_summary, program_description, statistics
 //!      ▲                            shows it to the prompt LM grounding, prompts, tips
-//!      │                            checks what it answers    strip, checks, leak
+//!      │                            checks what it answers    strip, checks, forms, relevance, leak, known
 //!      │                            fills what stays empty    pool, edits
 //!      │                            does it again, from scores and failures (refine)
 //!      └──────── FixedProposer      a list of the user's own
@@ -23,8 +23,10 @@ mod dataset_summary;
 mod edits;
 mod error;
 mod fixed;
+mod forms;
 mod grounded;
 mod grounding;
+mod known;
 mod label_words;
 mod language;
 mod leak;
@@ -35,6 +37,7 @@ mod proposals;
 mod proposer;
 mod refine;
 mod rejection;
+mod relevance;
 mod render;
 mod request;
 mod script;

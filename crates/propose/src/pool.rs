@@ -7,10 +7,11 @@ use std::sync::Arc;
 use rand::RngExt as _;
 use teleprompt_core::{Demo, DemoOrigin, Fields, NamedPredictor, rng};
 
-use crate::checks::{Rules, normal};
+use crate::checks::{Asked, Rules, normal};
 use crate::config::Settings;
 use crate::edits::edits;
 use crate::grounding::{Ground, Grounding, Place};
+use crate::known::Known;
 use crate::language::Writing;
 use crate::prompts::{Piece, Shown, propose_instruction};
 use crate::proposals::{InstructionOrigin, Prepared, ProposedInstruction, current};
@@ -18,7 +19,6 @@ use crate::refine::{FailedCase, RefineRequest, ScoredInstruction};
 use crate::rejection::RejectReason;
 use crate::render::{self, CHARS_PER_TOKEN};
 use crate::request::ProposalRequest;
-use crate::statistics::Known;
 use crate::tips::{Tip, TipDraw};
 
 /// Demos shown for a proposal, at most; the reference's number.
@@ -195,8 +195,8 @@ impl<'a> Pool<'a> {
             limit: self.settings.max_instruction_chars.max(self.current.chars().count() * 2),
         };
         let own = format!("{}\n{}", propose_instruction(shown).own_words(), shown.tip());
-        let material: Vec<&str> = shown.material().collect();
-        rules.check(text, &own, &material, &self.taken)?;
+        let (material, about): (Vec<&str>, Vec<&str>) = (shown.material().collect(), shown.about().collect());
+        rules.check(text, Asked { own: &own, material: &material, about: &about }, &self.taken)?;
         if let Some(words) = quoted {
             return Err(RejectReason::Leak { words });
         }

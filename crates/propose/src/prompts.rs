@@ -171,6 +171,15 @@ impl Shown {
         pieces.map(|piece| piece.text.as_str())
     }
 
+    /// What was said of the task as a whole, and not of single rows, by a model or the user.
+    pub(crate) fn about(&self) -> impl Iterator<Item = &str> {
+        let whole = |kind: &Grounding| {
+            use Grounding::{DatasetSummary, ModuleDescription, Own, ProgramDescription};
+            matches!(kind, DatasetSummary | ProgramDescription | ModuleDescription | Own(_))
+        };
+        self.pieces.iter().filter(move |piece| whole(&piece.kind)).map(|piece| piece.text.as_str())
+    }
+
     /// Without all that a small model may copy instead of writing: what stays is the step, its instruction and the tip.
     pub(crate) fn shortened(mut self) -> Self {
         self.short = true;

@@ -1,4 +1,5 @@
-//! Proposals that were not taken, and why. The rules are in [`crate::checks`] and [`crate::leak`].
+//! Proposals that were not taken, and why. The rules are in [`crate::checks`], [`crate::relevance`] and
+//! [`crate::leak`].
 
 use std::fmt;
 
@@ -52,6 +53,9 @@ pub enum RejectReason {
     },
     /// It is written in a language, or a script, that neither the current instruction nor the inputs of the data use.
     Language,
+    /// It shares no content word with the task: the current instruction, the fields and labels, what was said of data and
+    /// program.
+    OffTopic,
     /// It says the same thing again and again.
     Repetitive,
     /// It is a label, a field's name or a reply to the prompt: the model did the task, or copied the form, or talked, instead
@@ -76,6 +80,7 @@ impl fmt::Display for RejectReason {
             Self::TooLong { chars, limit } => write!(f, "has {chars} characters, {limit} are allowed"),
             Self::Leak { words } => write!(f, "quotes the data: \"{words}\""),
             Self::Language => f.write_str("is in another language than the current instruction and the data"),
+            Self::OffTopic => f.write_str("shares no word with the task"),
             Self::Repetitive => f.write_str("repeats itself"),
             Self::Answer => f.write_str("is an answer, not an instruction"),
         }

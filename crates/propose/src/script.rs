@@ -45,6 +45,11 @@ impl Script {
         }))
     }
 
+    /// Whether words stand apart in it and keep their beginnings when they are inflected, so that these can be compared.
+    pub(crate) fn has_stems(self) -> bool {
+        matches!(self.0, 0 | 1 | 2 | 9)
+    }
+
     /// Its name; `other` for a script that is told by its block only.
     pub(crate) fn name(self) -> &'static str {
         NAMES.get(self.0 as usize).copied().unwrap_or("other")

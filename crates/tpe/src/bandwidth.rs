@@ -17,8 +17,10 @@ pub enum Bandwidth {
         /// How fast the least width falls with the number of trials, not negative.
         exponent: f64,
     },
-    /// `spread · n^(-1/(D+4))` with `n` trials and `D` numeric parameters (Scott's rule), one width for all kernels of
-    /// a parameter: as good trials come together, kernels narrow with them, in each parameter as far as it matters.
+    /// `spread · n^(-1/(D+4))` with `n` trials and `D` numeric parameters (Scott's rule) for all kernels of a parameter: as
+    /// good trials come together, kernels narrow with them, in each parameter as far as it matters. Where the larger gap to
+    /// a neighbour is wider than that, it is the width: the trials on the two sides of a gap, in valleys of their own
+    /// perhaps, reach across.
     ///
     /// `spread` is the standard deviation of the trials and of `prior` trials spread evenly over the range.
     Spread {
@@ -65,7 +67,7 @@ impl Bandwidth {
         }
     }
 
-    /// The width that all kernels of a parameter share, given their centers on the unit interval, where they do.
+    /// What the spread of the trials asks of all kernels of a parameter at least, given their centers on the unit interval.
     pub(crate) fn common(self, centers: &[f64], dimensions: usize) -> Option<f64> {
         let Self::Spread { prior, .. } = self else { return None };
         let n = centers.len() as f64;

@@ -266,7 +266,8 @@ impl Mixture {
         for place in places.start..places.end.min(n) {
             let (mu, number) = sorted[place];
             let Ok(row) = self.numbers.binary_search(&number) else { continue };
-            let sigma = common.unwrap_or_else(|| width(sorted, place)).clamp(least, 1.0);
+            let gap = width(sorted, place);
+            let sigma = common.map_or(gap, |common| common.max(gap)).clamp(least, 1.0);
             precision[row] = FRAC_1_SQRT_2 / sigma;
             log_norm[row] = log_normalizer(mu, sigma);
             rows.push(row);
@@ -369,6 +370,24 @@ mod tests {
         let draw = |salt: u64| (number % 50).wrapping_mul(salt).wrapping_mul(2_654_435_761) >> 7 & 1023;
         let unit = |salt| draw(salt) as f64 / 1023.0;
         [(draw(3) % 3) as f64, unit(5), 0.05 + 0.1 * (draw(7) % 10) as f64, (draw(11) % 300) as f64]
+    }
+
+    #[test]
+    fn under_spread_kernels_reach_across_gaps_and_none_is_narrower_than_scotts() {
+        let bandwidth = Bandwidth::Spread { prior: 0.2, least: 0.01 };
+        let dimension = Dimension::new(&Distribution::float(0.0, 1.0));
+        let mut mixture = Mixture::new([&dimension].into_iter(), Shape { bandwidth, ..Shape::OPTUNA });
+        let centers = [0.1, 0.11, 0.12, 0.9];
+        for (number, center) in centers.into_iter().enumerate() {
+            mixture.insert(number as u64, &[center]);
+        }
+        mixture.refresh();
+        let common = bandwidth.common(&centers, 1).unwrap();
+        let widths: Vec<f64> =
+            mixture.numeric[0].precision.iter().map(|precision| FRAC_1_SQRT_2 / precision).collect();
+        for (width, expect) in widths.iter().zip([common, common, 0.78, 0.78]) {
+            assert!((width - expect).abs() < 1e-12, "{widths:?} {common}");
+        }
     }
 
     proptest! {

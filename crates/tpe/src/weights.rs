@@ -1,7 +1,7 @@
 //! How much each observed trial counts in a density, by its place in the order of trial numbers.
 //!
 //! Weights by place are computed from it, never stored, so a growing history costs nothing to re-weight. Those by
-//! improvement are the TPE sampler's to give, and to the few good trials only.
+//! rank and by improvement are the TPE sampler's to give, and to the few good trials only.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,12 @@ pub enum Weights {
     /// The 25 newest trials count 1, older ones linearly less, down to `1/n` for the oldest of `n`
     /// (`optuna 5.0 samplers/_tpe/sampler.py`, `default_weights`).
     Recent,
+    /// The `i`-th best of `n` good trials counts `1/i + 1/(i+1) + … + 1/n`, 1 in the mean; all others count 1.
+    ///
+    /// l(x) is then the mean of the densities of the best one, the best two, up to the best `n`: no place of the border
+    /// between good and other trials is relied on, and nothing but the order of values counts. Evolution strategies
+    /// weight their parents nearly so, `ln(n + ½) − ln(i)` (Hansen, arXiv:1604.00772).
+    Rank,
     /// Good trials count as they are better than the best of the others, 1 in the mean; all others count 1
     /// (Watanabe, arXiv:2304.11127, "EI" weights). Where a constraint is violated, good trials count 1 too.
     Improvement,
@@ -27,7 +33,7 @@ impl Weights {
     /// The weights of `n` trials.
     pub(crate) fn of(self, n: usize) -> Ramp {
         let rising = match self {
-            Self::Uniform | Self::Improvement => 0,
+            Self::Uniform | Self::Rank | Self::Improvement => 0,
             Self::Recent => n.saturating_sub(FLAT),
         };
         let start = if rising > 0 { 1.0 / n as f64 } else { 1.0 };

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
-use teleprompt_tpe::bayes::{BayesLinear, ChoiceKernel, Evidence, mean_by_evidence};
+use teleprompt_tpe::bayes::{BayesLinear, ChoiceKernel, Evidence, Look, mean_by_evidence};
 
 #[derive(Deserialize)]
 struct Kernel {
@@ -16,14 +16,35 @@ struct Kernel {
     main: Vec<f64>,
     pairs: Vec<(usize, usize, f64)>,
     own: f64,
-    bump: (Vec<usize>, f64),
+    bump: Option<(Vec<usize>, f64)>,
+}
+
+impl Kernel {
+    fn kernel(&self) -> ChoiceKernel {
+        let mut kernel = ChoiceKernel::additive(self.constant, self.main.clone()).with_own(self.own);
+        for &(d, e, variance) in &self.pairs {
+            kernel = kernel.with_pair(d, e, variance);
+        }
+        match &self.bump {
+            Some((anchor, variance)) => kernel.with_bump(anchor.clone(), *variance),
+            None => kernel,
+        }
+    }
+}
+
+/// What scores of the last point asked for say on rows with a score of each point but the last.
+#[derive(Deserialize)]
+struct Said {
+    rows: usize,
+    weights: Vec<f64>,
+    information: f64,
 }
 
 #[derive(Deserialize)]
 struct Case {
     kernel: Kernel,
     mean: f64,
-    row_variance: f64,
+    rows: Kernel,
     noise_variance: f64,
     n_rows: usize,
     points: Vec<Vec<usize>>,
@@ -34,18 +55,12 @@ struct Case {
     log_evidence: f64,
     information: Vec<f64>,
     knowledge_gradient: Vec<Vec<f64>>,
+    beside: Said,
 }
 
 impl Case {
     fn model(&self) -> BayesLinear {
-        let k = &self.kernel;
-        let mut kernel = ChoiceKernel::additive(k.constant, k.main.clone())
-            .with_own(k.own)
-            .with_bump(k.bump.0.clone(), k.bump.1);
-        for &(d, e, variance) in &k.pairs {
-            kernel = kernel.with_pair(d, e, variance);
-        }
-        BayesLinear::new(kernel, self.mean, self.row_variance, self.noise_variance).unwrap()
+        BayesLinear::new(self.kernel.kernel(), self.mean, self.rows.kernel(), self.noise_variance).unwrap()
     }
 
     fn evidence(&self) -> Evidence {
@@ -62,6 +77,16 @@ fn evidence(n_rows: usize, points: &[Vec<usize>], scores: &[(usize, usize, f64)]
         evidence.push(point, row, value).unwrap();
     }
     evidence
+}
+
+/// Rows that differ in ease and in nothing else.
+fn ease(variance: f64) -> ChoiceKernel {
+    ChoiceKernel::additive(variance, Vec::new())
+}
+
+/// Looks at one point with so much information each.
+fn looks(point: usize, information: &[f64]) -> Vec<Look> {
+    information.iter().map(|&information| Look::at(point, information)).collect()
 }
 
 fn close(a: f64, b: f64, tolerance: f64) -> bool {
@@ -86,23 +111,31 @@ fn the_fit_is_that_of_the_reference() {
             }
             let sd = case.posterior_covariance[i][i].sqrt();
             assert!(close(fit.at(&case.at[i]).1, sd, 1e-10), "case {number}, sd {i}");
-            let gains = posterior.knowledge_gradient(i, &all, &case.information);
+            let gains = posterior.knowledge_gradient(&all, &looks(i, &case.information));
             for (gain, expect) in gains.iter().zip(&case.knowledge_gradient[i]) {
                 assert!((gain - expect).abs() < 1e-11, "case {number}, gain of {i}: {gain} {expect}");
             }
         }
         assert!(close(fit.log_evidence(), case.log_evidence, 1e-10), "case {number}");
+        let others = case.points[..case.points.len() - 1].iter().map(Vec::as_slice).collect();
+        let said = model
+            .nested_rows(others)
+            .beside(case.at.last().unwrap(), &[vec![(case.points.len() - 1, case.beside.rows)]]);
+        assert!(close(said[0].information, case.beside.information, 1e-11), "case {number}");
+        for (weight, expect) in said[0].others.iter().zip(&case.beside.weights) {
+            assert!(close(*weight, *expect, 1e-11), "case {number}: {weight} {expect}");
+        }
     }
 }
 
 #[test]
 fn what_makes_no_sense_is_refused() {
-    let model = |kernel, row, noise| BayesLinear::new(kernel, 0.5, row, noise);
+    let model = |kernel, row, noise| BayesLinear::new(kernel, 0.5, ease(row), noise);
     let kernel = || ChoiceKernel::additive(1.0, vec![0.1]);
     assert!(model(kernel().with_own(-1.0), 0.1, 0.1).is_err());
     assert!(model(kernel(), -0.1, 0.1).is_err());
     assert!(model(kernel(), 0.1, 0.0).is_err());
-    assert!(BayesLinear::new(kernel(), f64::NAN, 0.1, 0.1).is_err());
+    assert!(BayesLinear::new(kernel(), f64::NAN, ease(0.1), 0.1).is_err());
     let mut evidence = Evidence::new(3);
     assert!(evidence.push(0, 0, 1.0).is_err());
     evidence.point(&[1]);
@@ -114,7 +147,7 @@ fn what_makes_no_sense_is_refused() {
 #[test]
 fn one_point_on_one_row_is_a_weighted_mean() {
     // Prior variance 0.25, and 0.5 + 0.25 of row and noise: a quarter of the way from 0.5 to 1.
-    let model = BayesLinear::new(ChoiceKernel::additive(0.25, vec![0.0]), 0.5, 0.5, 0.25).unwrap();
+    let model = BayesLinear::new(ChoiceKernel::additive(0.25, vec![0.0]), 0.5, ease(0.5), 0.25).unwrap();
     let evidence = evidence(1, &[vec![0]], &[(0, 0, 1.0)]);
     let (mean, sd) = model.fit(&evidence).at(&[0]);
     assert!(close(mean, 0.625, 1e-12) && close(sd * sd, 0.1875, 1e-12), "{mean} {sd}");
@@ -123,13 +156,14 @@ fn one_point_on_one_row_is_a_weighted_mean() {
 #[test]
 fn without_evidence_the_prior_stands() {
     let model =
-        BayesLinear::new(ChoiceKernel::additive(1.0, vec![0.5]).with_own(0.25), 0.3, 0.1, 0.1).unwrap();
+        BayesLinear::new(ChoiceKernel::additive(1.0, vec![0.5]).with_own(0.25), 0.3, ease(0.1), 0.1).unwrap();
     let nothing = evidence(0, &[], &[]);
     let fit = model.fit(&nothing);
     assert_eq!(fit.at(&[4]), (0.3, 1.75_f64.sqrt()));
     assert_eq!(fit.log_evidence(), 0.0);
     assert!(fit.posterior(&[]).is_empty() && fit.posterior(&[]).best().is_none());
-    assert!(close(fit.information(0), 5.0, 1e-12));
+    let alone = model.nested_rows(Vec::new()).beside(&[4], &[vec![(0, 1)]]);
+    assert!(close(alone[0].information, 5.0, 1e-12) && alone[0].others.is_empty());
 }
 
 #[test]
@@ -137,7 +171,7 @@ fn all_right_and_all_wrong_stay_in_order() {
     for value in [0.0, 1.0] {
         let scores: Vec<(usize, usize, f64)> = (0..20).map(|i| (i % 2, i / 2, value)).collect();
         let evidence = evidence(10, &[vec![0], vec![1]], &scores);
-        let model = BayesLinear::new(ChoiceKernel::additive(1.5, vec![0.01]), 0.5, 0.12, 0.14).unwrap();
+        let model = BayesLinear::new(ChoiceKernel::additive(1.5, vec![0.01]), 0.5, ease(0.12), 0.14).unwrap();
         let posterior = model.fit(&evidence).posterior(evidence.points());
         assert!((posterior.mean()[0] - value).abs() < 0.1, "{:?}", posterior.mean());
         assert!(close(posterior.probability_above(0, 1), 0.5, 1e-6));
@@ -150,7 +184,7 @@ fn draws_have_the_moments_of_the_posterior() {
     let scores = [(0, 0, 1.0), (1, 0, 0.0), (2, 0, 1.0), (0, 1, 1.0), (1, 1, 0.0)];
     let evidence = evidence(2, &[vec![0, 0], vec![0, 1], vec![1, 1]], &scores);
     let kernel = ChoiceKernel::additive(0.5, vec![0.2, 0.1]).with_own(0.1);
-    let model = BayesLinear::new(kernel, 0.5, 0.1, 0.1).unwrap();
+    let model = BayesLinear::new(kernel, 0.5, ease(0.1), 0.1).unwrap();
     let fit = model.fit(&evidence);
     let posterior = fit.posterior(evidence.points());
     let mut random = ChaCha8Rng::seed_from_u64(5);
@@ -185,7 +219,8 @@ fn space() -> Vec<Vec<usize>> {
 
 fn model() -> BayesLinear {
     let kernel = ChoiceKernel::additive(1.5, vec![0.002, 0.006]).with_own(0.006).with_pair(0, 1, 0.002);
-    BayesLinear::new(kernel.with_bump(vec![0, 0], 0.02), 0.5, 0.12, 0.14).unwrap()
+    let rows = ChoiceKernel::additive(0.1, vec![0.0, 0.08]).with_pair(0, 1, 0.01);
+    BayesLinear::new(kernel.with_bump(vec![0, 0], 0.02), 0.5, rows, 0.03).unwrap()
 }
 
 proptest! {
@@ -250,24 +285,28 @@ proptest! {
         let seen = evidence(6, &space(), &scores);
         let all: Vec<usize> = (0..12).collect();
         let posterior = model().fit(&seen).posterior(&space());
-        let gains = posterior.knowledge_gradient(point, &all, &[0.0, 5.0, 50.0, 5000.0]);
+        let gains = posterior.knowledge_gradient(&all, &looks(point, &[0.0, 5.0, 50.0, 5000.0]));
         prop_assert!(gains[0] == 0.0 && gains.windows(2).all(|pair| pair[0] <= pair[1] + 1e-12), "{:?}", gains);
     }
 
     #[test]
-    fn what_is_anticipated_comes_about(scores in scores(), point in 0..12_usize) {
-        // A row that nobody has seen, and whose ease is certain: its information is that of the noise.
-        let kernel = ChoiceKernel::additive(1.5, vec![0.002, 0.006]).with_own(0.006);
-        let model = BayesLinear::new(kernel, 0.5, 0.0, 0.14).unwrap();
-        let seen = evidence(7, &space(), &scores);
-        let fit = model.fit(&seen);
-        let mut expected = fit.posterior(&space());
-        expected.anticipate(point, fit.information(6));
+    fn what_is_anticipated_comes_about(scores in scores(), points in prop::sample::subsequence((0..12_usize).collect::<Vec<_>>(), 1..6)) {
+        // Some points on a row of their own, one after the other: each says what it was expected to say beside those before it.
+        let model = model();
         let mut more = scores.clone();
-        more.push((point, 6, 1.0));
-        let came = model.fit(&evidence(7, &space(), &more)).posterior(&space());
-        for i in 0..12 {
-            prop_assert!(close(came.sd(i), expected.sd(i), 1e-8), "{} {}", came.sd(i), expected.sd(i));
+        let mut before = model.fit(&evidence(7, &space(), &scores)).posterior(&space());
+        for (at, &point) in points.iter().enumerate() {
+            let all = space();
+            let others = points[..at].iter().map(|&other| all[other].as_slice()).collect();
+            let said = model.nested_rows(others).beside(&all[point], &[vec![(at, 1)]]).remove(0);
+            let weights = points[..at].iter().zip(&said.others).map(|(&other, weight)| (other, -weight));
+            let weights = std::iter::once((point, 1.0)).chain(weights).collect();
+            before.anticipate(&Look { weights, information: said.information });
+            more.push((point, 6, 1.0));
+            let came = model.fit(&evidence(7, &space(), &more)).posterior(&space());
+            for i in 0..12 {
+                prop_assert!(close(came.sd(i), before.sd(i), 1e-8), "{} {}", came.sd(i), before.sd(i));
+            }
         }
     }
 }

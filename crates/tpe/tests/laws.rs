@@ -327,38 +327,49 @@ fn samplers_are_send_and_object_safe() {
     );
 }
 
-#[test]
-fn good_trials_count_by_their_improvement() {
+/// `ln l` at a choice of three, after two good trials, 0.0 at choice 0 and 3.0 at choice 1, and two others at choice 2, the
+/// better one 4.0. All values are times `scale`.
+fn log_l(weights: Weights, scale: f64, at: usize) -> f64 {
     let space = space(&[("c", Distribution::indices(3))]);
-    let config = TpeConfig {
-        gamma: Gamma::Linear { fraction: 0.5, cap: 25 },
-        weights: Weights::Improvement,
-        ..TpeConfig::optuna()
-    };
-    // Good are 0.0 at choice 0 and 3.0 at choice 1; the best of the others is 4.0, so they count 4 to 1. Choice 2 is seen
-    // in the others alone.
-    let log_l = |scale: f64, at: usize| {
-        let mut sampler = TpeSampler::new(config.clone()).unwrap();
-        let problem = Problem { space: space.clone(), direction: Direction::Minimize, seed: 1 };
-        for (number, (choice, value)) in [(0, 0.0), (1, 3.0), (2, 4.0), (2, 9.0)].into_iter().enumerate() {
-            let values = space.from_slots(vec![Some(ParamValue::Choice(choice))]).unwrap();
-            let outcome = (scale * value).into();
-            sampler.observe(&problem, &FinishedTrial { number: number as u64, values, outcome });
-        }
-        let values = space.from_slots(vec![Some(ParamValue::Choice(at))]).unwrap();
-        sampler.densities(&AskContext::new(&problem, 4, &[]), &values).unwrap().log_l
-    };
-    // Three kernels: a third everywhere, and one more at the observed choice, over two. Weights 1.6, 0.4 and 1 for the prior.
+    let config =
+        TpeConfig { gamma: Gamma::Linear { fraction: 0.5, cap: 25 }, weights, ..TpeConfig::optuna() };
+    let mut sampler = TpeSampler::new(config).unwrap();
+    let problem = Problem { space: space.clone(), direction: Direction::Minimize, seed: 1 };
+    for (number, (choice, value)) in [(1, 3.0), (2, 4.0), (0, 0.0), (2, 9.0)].into_iter().enumerate() {
+        let values = space.from_slots(vec![Some(ParamValue::Choice(choice))]).unwrap();
+        let outcome = (scale * value).into();
+        sampler.observe(&problem, &FinishedTrial { number: number as u64, values, outcome });
+    }
+    let values = space.from_slots(vec![Some(ParamValue::Choice(at))]).unwrap();
+    sampler.densities(&AskContext::new(&problem, 4, &[]), &values).unwrap().log_l
+}
+
+/// What that is, where the good trials count `best` and `second`, and the prior 1. Three kernels: a third everywhere, and
+/// one more at the observed choice, over two.
+fn check_weights(weights: Weights, scale: f64, best: f64, second: f64) {
     let (hit, miss) = (4.0 / 6.0, 1.0 / 6.0);
     let expect = [
-        (1.6 * hit + 0.4 * miss + 1.0 / 3.0) / 3.0,
-        (1.6 * miss + 0.4 * hit + 1.0 / 3.0) / 3.0,
+        (best * hit + second * miss + 1.0 / 3.0) / 3.0,
+        (best * miss + second * hit + 1.0 / 3.0) / 3.0,
         (2.0 * miss + 1.0 / 3.0) / 3.0,
     ];
+    for (at, expect) in expect.iter().enumerate() {
+        let found = log_l(weights, scale, at).exp();
+        assert!((found - expect).abs() < 1e-12, "{weights:?} {scale} {at}: {found} {expect}");
+    }
+}
+
+#[test]
+fn good_trials_count_by_their_improvement() {
     for scale in [1e-300, 1.0, 1e300] {
-        for (at, expect) in expect.iter().enumerate() {
-            let found = log_l(scale, at);
-            assert!((found.exp() - expect).abs() < 1e-12, "{scale} {at}: {} {expect}", found.exp());
-        }
+        check_weights(Weights::Improvement, scale, 1.6, 0.4);
+    }
+}
+
+#[test]
+fn good_trials_count_by_their_rank() {
+    // 1/1 + 1/2 and 1/2, whatever the values are.
+    for scale in [1e-300, 1.0, 1e300] {
+        check_weights(Weights::Rank, scale, 1.5, 0.5);
     }
 }

@@ -3,12 +3,12 @@
 //! Rows of both kinds are taken in a seeded order and divided into training rows, of which demos are made, and the rows of
 //! the matrix. Of the data only gold classes get into a landscape.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use teleprompt_core::{Example, FieldType, Fields, SignatureSpec, rng};
 use teleprompt_data::jsonl;
 
+use crate::csv::Table;
 use crate::error::Error;
 use crate::workspace::Workspace;
 
@@ -20,8 +20,6 @@ use super::tasks::Task;
 const SEED: u64 = 9;
 /// Training rows of a task, of which demos are made.
 const TRAIN: usize = 40;
-/// Most bytes of a data file.
-const MAX_BYTES: u64 = 64 << 20;
 /// Longest message of the banking data that is taken, in bytes: a recording should take minutes.
 const MAX_MESSAGE: usize = 90;
 
@@ -227,68 +225,6 @@ fn spaced(name: &str) -> String {
     name.replace('_', " ")
 }
 
-/// A file of comma-separated values.
-struct Table {
-    path: PathBuf,
-    header: Vec<String>,
-    /// Each as long as the header.
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    fn read(path: PathBuf) -> Result<Self, Error> {
-        let length = fs::metadata(&path).map_err(Error::file("read", &path))?.len();
-        let content = |problem: String| Error::Content { file: path.display().to_string(), problem };
-        if length > MAX_BYTES {
-            return Err(content(format!("a data file has at most {MAX_BYTES} bytes")));
-        }
-        let text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
-        let mut records = records(&text).into_iter();
-        let header = records.next().unwrap_or_default();
-        let rows: Vec<Vec<String>> = records.collect();
-        if let Some(line) = rows.iter().position(|row| row.len() != header.len()) {
-            let problem =
-                format!("record {} has {} fields, not {}", line + 2, rows[line].len(), header.len());
-            return Err(content(problem));
-        }
-        Ok(Self { path, header, rows })
-    }
-
-    fn column(&self, name: &str) -> Result<usize, Error> {
-        self.header.iter().position(|column| column == name).ok_or_else(|| self.bad(name))
-    }
-
-    fn bad(&self, what: &str) -> Error {
-        Error::Content {
-            file: self.path.display().to_string(),
-            problem: format!("`{what}` is not as expected"),
-        }
-    }
-}
-
-/// The records of a text of comma-separated values; fields may stand in double quotes (RFC 4180).
-fn records(text: &str) -> Vec<Vec<String>> {
-    let mut records = vec![vec![String::new()]];
-    let mut quoted = false;
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let Some(field) = records.last_mut().and_then(|record| record.last_mut()) else { break };
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                field.push('"');
-                chars.next();
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => records.last_mut().into_iter().for_each(|record| record.push(String::new())),
-            '\r' if !quoted => {}
-            '\n' if !quoted => records.push(vec![String::new()]),
-            c => field.push(c),
-        }
-    }
-    records.retain(|record| record.iter().any(|field| !field.is_empty()));
-    records
-}
-
 /// The program of a task.
 pub(crate) fn program(task: &Task) -> Result<Steps, Error> {
     Steps::new(task.steps).map_err(|error| Error::Usage(format!("task `{}`: {error}", task.name)))
@@ -296,14 +232,11 @@ pub(crate) fn program(task: &Task) -> Result<Steps, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::record::steps::Measure;
     use crate::record::tasks;
-
-    #[test]
-    fn records_are_read_with_quotes_and_line_breaks() {
-        assert_eq!(records("a,b\r\n\"x, \"\"y\"\"\nz\",1\n\n"), [vec!["a", "b"], vec!["x, \"y\"\nz", "1"]]);
-    }
 
     #[test]
     fn the_projects_own_samples_give_rows_with_classes() {

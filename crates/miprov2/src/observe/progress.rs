@@ -10,7 +10,7 @@ use teleprompt_core::{Event, Observer, Stage};
 /// Shows how far a run is.
 ///
 /// On a terminal one line is rewritten as the stages go on, side by side. Elsewhere each stage says once that it begins and
-/// with how many steps. Trials on all rows, calls that are made again, pauses, caps, warnings and the outcome have lines of their own
+/// with how many steps. How long the run takes, once a call's time is measured, trials on all rows, calls that are made again, pauses, caps, warnings and the outcome have lines of their own
 /// on both.
 pub struct Progress {
     state: Mutex<State>,
@@ -64,6 +64,12 @@ impl State {
                     self.line(&format!("{}, at most {steps} {}", title(*stage), unit(*stage)))
                 }
             }
+            Event::Estimated { latency, seconds: (least, most) } => self.line(&format!(
+                "a call takes {}: the run {} to {} in all",
+                rounded(*latency),
+                rounded(*least),
+                rounded(*most)
+            )),
             Event::Step { stage } => {
                 let (done, most) = self.stages.entry(*stage).or_default();
                 *done += 1;
@@ -143,6 +149,17 @@ impl State {
         write!(self.out, "\r{text}{}", " ".repeat(pad))?;
         self.shown = text.len();
         self.out.flush()
+    }
+}
+
+/// A time as people say it.
+fn rounded(seconds: f64) -> String {
+    match seconds {
+        none if none < 1.0 => format!("{:.0} ms", 1e3 * none),
+        few if few < 10.0 => format!("{few:.1} s"),
+        some if some < 120.0 => format!("{some:.0} s"),
+        many if many < 7200.0 => format!("{:.0} min", many / 60.0),
+        long => format!("{:.1} h", long / 3600.0),
     }
 }
 

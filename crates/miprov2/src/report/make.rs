@@ -10,7 +10,7 @@ use super::{Models, Process, REPORT_VERSION, Report, Saved, Scored, TestResult, 
 use crate::demo_sets::DemoSets;
 use crate::plan::Plan;
 use crate::run::Run;
-use crate::search::{Choices, Found, SearchSpace, TrialKind, TrialRecord, reference};
+use crate::search::{Choices, Found, SearchSpace, TrialKind, TrialRecord};
 use crate::stats::PairedDifference;
 
 /// The difference of two evaluations on the rows that both have scored.
@@ -48,6 +48,7 @@ pub(crate) fn make(
     for (role, counts) in stages.values().flatten() {
         *calls.entry(*role).or_default() += *counts;
     }
+    let ranking = ranking::rank(space, &found);
     let mut warnings: Vec<String> = demos.warnings.into_iter().chain(proposals.warnings).collect();
     warnings.extend(warnings::of(&found, run.val.len()).into_iter().map(|warning| run.warn(warning)));
     warnings.extend(found.warnings);
@@ -58,7 +59,6 @@ pub(crate) fn make(
         teacher_runs: demos.spared_runs,
         equal_requests: calls.values().map(|counts| counts.cached).sum(),
     };
-    let ranking = ranking::rank(space, &found.trials);
     let mut trials = found.trials;
     if !config.track_stats {
         trials.iter_mut().for_each(|trial| trial.rows = Vec::new());
@@ -68,7 +68,7 @@ pub(crate) fn make(
     // A summary is made and merged, a program described and then its predictors: two calls. A rejected proposal is one more.
     let tries = proposals.rejected.iter().map(|rejected| rejected.attempt as usize + 1).max().unwrap_or(1);
     let learning = (demos.waves * a_run).max(2) + tries.min(3);
-    let search = reference::chain(run).saturating_sub(1) * a_run;
+    let search = plan.chain.saturating_sub(a_run);
     let chain = learning.max(a_run) + search + usize::from(test.is_some()) * a_run;
     Report {
         version: REPORT_VERSION,

@@ -56,7 +56,7 @@ use crate::stats::PairedDifference;
 ///
 /// // What a prompt costs on every run, against what it scores; and the shorter of equals as the winner.
 /// for ranked in best.report.pareto() {
-///     println!("{:.2} with {} tokens", ranked.full.unwrap_or_default(), ranked.prompt_tokens);
+///     println!("{:.2} with {} tokens", ranked.score().unwrap_or_default(), ranked.prompt_tokens);
 /// }
 /// let shorter = optimizer().prefer_shorter(0.02).build()?.compile(&program, &data, &metric).await?;
 /// assert!(shorter.report.winner.score >= shorter.report.baseline.score);
@@ -76,12 +76,13 @@ pub struct Optimized {
     pub candidate: Candidate,
     /// How it was found.
     pub report: Report,
-    /// The candidates that were evaluated in full, in the order of [`Report::ranking`]: its first ones, by number.
+    /// The candidates with a [score](Ranked::score), in the order of [`Report::ranking`]: its first ones, by number.
     pub candidates: Vec<Candidate>,
 }
 
 impl Optimized {
-    /// The `k` best candidates that were evaluated in full, with what is known of each; fewer where there are fewer.
+    /// The `k` best candidates, with what is known of each; fewer where fewer were evaluated: in full by the reference's search, on
+    /// some rows by the adaptive one.
     pub fn top(&self, k: usize) -> impl Iterator<Item = (&Ranked, &Candidate)> {
         self.report.ranking.iter().zip(&self.candidates).take(k)
     }
@@ -154,7 +155,7 @@ pub struct Report {
     pub program_description: Option<String>,
     /// Every trial, in order.
     pub trials: Vec<TrialRecord>,
-    /// Every combination that was evaluated: those with a full score first, each group from the best on.
+    /// Every combination that was evaluated: those with a [score](Ranked::score) first, each group from the best on.
     pub ranking: Vec<Ranked>,
     /// The baseline's results on the validation rows, kept also without `track_stats`.
     pub baseline_rows: Vec<RowResult>,
@@ -226,7 +227,9 @@ pub struct Process {
 pub struct Scored {
     /// Which combination.
     pub choices: Choices,
-    /// The mean score on the whole valset, in `[0, 1]`; `None` when the run was stopped before that was known.
+    /// The mean score on the whole valset, in `[0, 1]`; `None` when the run was stopped before that was known. Where the adaptive
+    /// search had no room left to compare baseline and winner on the whole of it, on the rows that both have run, and a warning
+    /// says so.
     pub score: Option<f64>,
 }
 

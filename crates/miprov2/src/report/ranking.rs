@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use teleprompt_core::{Bindings, Candidate, Ctx, Error, Fields, NamedPredictor, Prediction, Program};
 
 use super::Report;
-use crate::search::{Choices, SearchSpace, TrialKind, TrialRecord};
+use crate::search::adaptive::Belief;
+use crate::search::{Choices, Found, SearchSpace, TrialKind, TrialRecord};
 
 /// A combination with all that is known of it. Scores on minibatches and on all validation rows are never mixed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,18 +24,30 @@ pub struct Ranked {
     pub minibatch: Option<f64>,
     /// On how many minibatches.
     pub minibatches: usize,
+    /// What the adaptive search believes of its score over all rows there might be, if that search ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub believed: Option<Belief>,
     /// Tokens of its instructions and demos over all predictors, estimated at 4 characters each: what every run of the program
     /// pays for it.
     pub prompt_tokens: usize,
 }
 
+impl Ranked {
+    /// What it is ranked by: the score that the adaptive search expects of it, else its full score; `None` where it has neither.
+    pub fn score(&self) -> Option<f64> {
+        self.believed.map(|belief| belief.mean).or(self.full)
+    }
+}
+
 impl Report {
-    /// The combinations with a full score than which none is both at least as good and shorter: from the best to the shortest.
+    /// The combinations with a [score](Ranked::score) than which none is both at least as good and shorter: from the best to the
+    /// shortest.
     pub fn pareto(&self) -> Vec<&Ranked> {
         let mut front: Vec<&Ranked> = Vec::new();
-        let mut scored: Vec<&Ranked> = self.ranking.iter().filter(|ranked| ranked.full.is_some()).collect();
+        let mut scored: Vec<&Ranked> =
+            self.ranking.iter().filter(|ranked| ranked.score().is_some()).collect();
         let by_score = |a: &&Ranked, b: &&Ranked| {
-            let score = |ranked: &Ranked| ranked.full.unwrap_or(0.0);
+            let score = |ranked: &Ranked| ranked.score().unwrap_or(0.0);
             score(b).total_cmp(&score(a)).then(a.prompt_tokens.cmp(&b.prompt_tokens))
         };
         scored.sort_by(by_score);
@@ -47,8 +60,10 @@ impl Report {
     }
 }
 
-/// Every combination of these trials.
-pub(super) fn rank(space: &SearchSpace, trials: &[TrialRecord]) -> Vec<Ranked> {
+/// Every combination of these trials. What the adaptive search returned stands first, for it may have kept the program as it was
+/// though another one is expected to be a little better.
+pub(super) fn rank(space: &SearchSpace, found: &Found) -> Vec<Ranked> {
+    let trials = &found.trials;
     let mut by_choices: BTreeMap<&Choices, Vec<&TrialRecord>> = BTreeMap::new();
     for trial in trials {
         by_choices.entry(&trial.choices).or_default().push(trial);
@@ -65,19 +80,25 @@ pub(super) fn rank(space: &SearchSpace, trials: &[TrialRecord]) -> Vec<Ranked> {
                 .and_then(|trial| trial.score),
             minibatch: (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64),
             minibatches: scores.len(),
+            believed: found.beliefs.get(choices).copied(),
             prompt_tokens: space.prompt_tokens(choices),
             choices: choices.clone(),
         }
     });
     let mut ranked: Vec<Ranked> = ranked.collect();
-    let key = |ranked: &Ranked| (ranked.full.unwrap_or(-1.0), ranked.minibatch.unwrap_or(-1.0));
+    let returned = |ranked: &Ranked| ranked.believed.is_some() && ranked.choices == found.choices;
     ranked.sort_by(|a, b| {
-        let ((a_full, a_mini), (b_full, b_mini)) = (key(a), key(b));
-        let known = b.full.is_some().cmp(&a.full.is_some());
-        // Equals with a full score in the order in which they were tried, as the winner is chosen.
+        let score = |ranked: &Ranked| ranked.score().unwrap_or(-1.0);
+        let on_minibatches = |ranked: &Ranked| ranked.minibatch.unwrap_or(-1.0);
+        // Equals with a score in the order in which they were tried, as the winner is chosen.
         let tried = first(&a.choices).cmp(&first(&b.choices));
-        let unknown = if a.full.is_some() { tried } else { b_mini.total_cmp(&a_mini).then(tried) };
-        known.then(b_full.total_cmp(&a_full)).then(unknown)
+        let unknown = if a.score().is_some() {
+            tried
+        } else {
+            on_minibatches(b).total_cmp(&on_minibatches(a)).then(tried)
+        };
+        let known = b.score().is_some().cmp(&a.score().is_some());
+        returned(b).cmp(&returned(a)).then(known).then(score(b).total_cmp(&score(a))).then(unknown)
     });
     ranked
 }

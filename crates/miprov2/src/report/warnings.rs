@@ -18,7 +18,8 @@ pub(super) fn of(found: &Found, val_rows: usize) -> Vec<String> {
     let mut out = Vec::new();
     if val_rows < FEW_ROWS {
         out.push(format!(
-            "only {val_rows} validation rows: differences between candidates are mostly chance; {FEW_ROWS} or more are better"
+            "only {val_rows} validation row{}: differences between candidates are mostly chance; {FEW_ROWS} or more are better",
+            if val_rows == 1 { "" } else { "s" }
         ));
     }
     let full: Vec<&TrialRecord> =

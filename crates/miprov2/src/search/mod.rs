@@ -5,6 +5,7 @@
 //! trials in the order of the schedule, whatever the order in which they end.
 
 pub mod adaptive;
+mod forecast;
 pub(crate) mod reference;
 mod schedule;
 mod scoreboard;
@@ -13,6 +14,7 @@ pub(crate) mod standing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 use teleprompt_core::evaluate::RowResult;
 use teleprompt_core::{Candidate, Demo, EvaluateError, PredictorName, PredictorParams};
@@ -20,6 +22,7 @@ use teleprompt_propose::ProposedInstruction;
 
 pub(crate) use scoreboard::Scoreboard;
 
+use self::adaptive::Belief;
 use crate::bootstrap::FailedRow;
 use crate::caps::Spent;
 
@@ -83,6 +86,41 @@ impl SearchSpace {
             demos: (!options.demos.is_empty()).then_some(0),
         };
         self.predictors.iter().map(own).collect()
+    }
+
+    /// A combination that is not among `tried`, drawn at random; `None` where there is no other.
+    pub(crate) fn untried(&self, tried: &[&Choices], random: &mut impl Rng) -> Option<Choices> {
+        let mut choices = self.default_choices();
+        for (options, choice) in self.predictors.iter().zip(&mut choices) {
+            choice.instruction = random.random_range(0..options.instructions.len().max(1));
+            choice.demos = choice.demos.map(|_| random.random_range(0..options.demos.len().max(1)));
+        }
+        // From there on one after the other: of so many at least one is another, if there is another.
+        for _ in 0..=tried.len() {
+            if !tried.contains(&&choices) {
+                return Some(choices);
+            }
+            self.step(&mut choices);
+        }
+        None
+    }
+
+    /// The next combination in their order, after the last the first.
+    fn step(&self, choices: &mut Choices) {
+        for (options, choice) in self.predictors.iter().zip(choices) {
+            choice.instruction += 1;
+            if choice.instruction < options.instructions.len() {
+                return;
+            }
+            choice.instruction = 0;
+            if let Some(demos) = &mut choice.demos {
+                *demos += 1;
+                if *demos < options.demos.len() {
+                    return;
+                }
+                *demos = 0;
+            }
+        }
     }
 
     /// Tokens of the instructions and demos of a combination over all predictors, estimated at 4 characters each.
@@ -156,7 +194,8 @@ pub struct TrialRecord {
     pub choices: Choices,
     /// The mean score in `[0, 1]`; `None` when fewer than half of the rows count.
     pub score: Option<f64>,
-    /// Program runs asked for: the rows of the evaluation.
+    /// Program runs asked for: the rows of the evaluation. Of the comparison that ends the adaptive search, those of its rows that
+    /// no earlier trial had run.
     pub requested: usize,
     /// Of these, answered from what an earlier trial had run.
     pub known: usize,
@@ -178,6 +217,8 @@ pub(crate) struct Found {
     pub(crate) row_cost: Spent,
     /// What a search that models scores believes.
     pub(crate) posterior: Option<Posterior>,
+    /// And what of each combination with scores.
+    pub(crate) beliefs: BTreeMap<Choices, Belief>,
 }
 
 /// What the adaptive search believes at its end.
@@ -206,6 +247,7 @@ impl Found {
             warnings,
             row_cost,
             posterior: None,
+            beliefs: BTreeMap::new(),
         }
     }
 }

@@ -16,8 +16,9 @@
 //!
 //! # Differences from DSPy
 //! The baseline counts as evaluated in full and is never promoted again; rows that a candidate has run are not run again; when
-//! every combination seen has a full score there is nothing to promote; a failed trial is told as failed, not as 0; with
-//! `trials_ahead` above 1 the sampler sees the last trials as pending.
+//! every combination seen has a full score one that was not tried is evaluated, so that small spaces are not searched in vain and a
+//! run asks for what its plan says; a failed trial is told as failed, not as 0; with `trials_ahead` above 1 the sampler sees the
+//! last trials as pending.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -26,19 +27,16 @@ use futures::StreamExt;
 use futures::future::{BoxFuture, Either, FutureExt, pending, select};
 use futures::stream::FuturesUnordered;
 use teleprompt_core::evaluate::RowResult;
-use teleprompt_core::{EvaluateError, rng};
+use teleprompt_core::{EvaluateError, Stage, rng};
 use teleprompt_tpe::{Direction, Distribution, Sampler, Study, TpeConfig, TpeSampler, Values};
 
+use super::forecast::{Forecast, RowCost};
 use super::schedule::{self, Slot, schedule};
 use super::standing::{best_open, certain};
 use super::{Choices, Ended, Found, Scoreboard, SearchSpace, TrialKind};
-use crate::caps::Spent;
 use crate::error::OptimizeError;
 use crate::rows::Rows;
-use crate::run::{Run, part};
-
-/// A cap in tokens or money is foreseen with this margin: prompts of different candidates differ in length.
-const COST_MARGIN: f64 = 1.25;
+use crate::run::{RoleCounts, Run, part};
 
 /// Runs the search after the baseline, of which `baseline` are the results; what is found is at least the baseline.
 pub(crate) async fn search(
@@ -53,19 +51,21 @@ pub(crate) async fn search(
     search.advance();
     let ended = search.all(rows).await;
     let choices = search.winner();
-    let row_cost = search.row_cost(space.prompt_tokens(&choices));
-    let (row_cost, warnings) = (row_cost, std::mem::take(&mut search.board.warnings));
-    Ok(Found { choices, ended, trials: search.board.into_trials(), warnings, row_cost, posterior: None })
+    let row_cost = search.forecast.row_of(&choices).expected;
+    let warnings = std::mem::take(&mut search.board.warnings);
+    let (posterior, beliefs) = Default::default();
+    Ok(Found { choices, ended, trials: search.board.into_trials(), warnings, row_cost, posterior, beliefs })
 }
 
 /// What is found when the search cannot begin: the baseline.
 pub(crate) fn only_baseline(run: &Run<'_>, space: &SearchSpace, rows: Vec<RowResult>, ended: Ended) -> Found {
     let mut board = Scoreboard::new(run, space);
     let choices = space.default_choices();
-    board.record(TrialKind::Baseline, &choices, rows, true);
+    // Without demos the choices are others than they will be when the run goes on.
+    board.record(TrialKind::Baseline, &choices, rows, false);
     let warnings = std::mem::take(&mut board.warnings);
-    let (row_cost, posterior) = Default::default();
-    Found { choices, ended, trials: board.into_trials(), warnings, row_cost, posterior }
+    let (row_cost, posterior, beliefs) = Default::default();
+    Found { choices, ended, trials: board.into_trials(), warnings, row_cost, posterior, beliefs }
 }
 
 /// Full evaluations that the schedule asks for, the baseline's aside.
@@ -94,6 +94,9 @@ struct Search<'a> {
     run: &'a Run<'a>,
     space: &'a SearchSpace,
     board: Scoreboard<'a>,
+    forecast: Forecast<'a>,
+    /// What was asked before the evaluation began that a cap may cut.
+    counted: RoleCounts,
     study: Study<Box<dyn Sampler>>,
     slots: Vec<Slot>,
     /// By position. A promotion for which there was no candidate has none.
@@ -132,6 +135,8 @@ impl<'a> Search<'a> {
             run,
             space,
             board: Scoreboard::new(run, space),
+            forecast: Forecast::new(run, space),
+            counted: RoleCounts::new(),
             study,
             end: slots.len(),
             slots,
@@ -202,8 +207,22 @@ impl<'a> Search<'a> {
     /// Records what has ended, in the order of the schedule.
     fn advance(&mut self) {
         while let Some(result) = self.results.remove(&self.recorded) {
+            let part = part::SEARCH + self.recorded as u64;
+            if let Some(cap) = self.run.shared.purse.met(0..=part) {
+                let reason = format!("{cap} is reached before the next evaluation was complete");
+                self.run.cap(&reason);
+                self.run.count_only(Stage::Search, std::mem::take(&mut self.counted));
+                self.stop(self.recorded, Ended::Stopped { reason });
+                return;
+            }
             match result {
-                Ok(rows) => self.record(self.recorded, rows, true),
+                Ok(rows) => {
+                    if let Some(unit) = self.units.get(&self.recorded) {
+                        let run = self.board.missing(&unit.choices, &unit.rows);
+                        self.forecast.note(part, &unit.choices, run);
+                    }
+                    self.record(self.recorded, rows, true);
+                }
                 Err(error) => {
                     self.stop(self.recorded, Ended::by(&error));
                     return;
@@ -263,7 +282,8 @@ impl<'a> Search<'a> {
                     return None;
                 }
                 self.next[1] = at + 1;
-                if let Some(choices) = best_open(&self.minibatch, |choices| self.is_done(choices)).cloned() {
+                let best = best_open(&self.minibatch, |choices| self.is_done(choices)).cloned();
+                if let Some(choices) = best.or_else(|| self.untried(at)) {
                     self.promote(at, choices);
                     return Some(at);
                 }
@@ -288,45 +308,37 @@ impl<'a> Search<'a> {
     /// Whether caps leave room for everything up to a position. Where they do not even when all before it has ended, the
     /// search ends: decided by what the recorded parts used, so by no timing.
     fn affordable(&mut self, position: usize) -> bool {
-        let purse = &self.run.shared.purse;
-        if !purse.counts() {
+        if !self.run.shared.purse.counts() {
             return true;
         }
-        let before = 0..=part::SEARCH + self.recorded as u64 - 1;
-        let used = purse.used_by(before.clone()).plus(purse.room(before).with_margin(COST_MARGIN));
         let all = self.run.val.len();
         let ahead = (self.recorded..=position).map(|at| match (self.units.get(&at), self.slots.get(at)) {
             (Some(unit), _) => {
-                (self.board.missing(&unit.choices, &unit.rows), self.space.prompt_tokens(&unit.choices))
+                let rows = self.board.missing(&unit.choices, &unit.rows);
+                self.forecast.row_of(&unit.choices).times(rows)
             }
             (None, Some(Slot::Trial(_))) => {
-                (self.run.config.minibatch(all).unwrap_or(all), self.space.most_prompt_tokens())
+                let rows = self.run.config.minibatch(all).unwrap_or(all);
+                self.forecast.row(self.space.most_prompt_tokens()).times(rows)
             }
-            (None, _) => (all, self.space.most_prompt_tokens()),
+            (None, _) => self.forecast.row(self.space.most_prompt_tokens()).times(all),
         });
-        let needed = ahead.map(|(rows, tokens)| self.row_cost(tokens).scaled(rows as f64));
-        let needed = needed.fold(Spent::default(), Spent::plus);
-        let Some(cap) = purse.refusal(used.plus(needed)) else { return true };
-        if self.recorded == position {
+        let needed = ahead.fold(RowCost::default(), RowCost::plus);
+        let alone = self.recorded == position;
+        let needed = if alone { needed.expected } else { needed.most };
+        let refusal = self.forecast.refusal(part::SEARCH + self.recorded as u64, needed);
+        let Some(cap) = refusal else {
+            if alone {
+                self.counted = self.run.counts_of(Stage::Search);
+            }
+            return true;
+        };
+        if alone {
             let reason = format!("{cap} leaves no room for the next evaluation");
             self.run.cap(&reason);
             self.stop(position, Ended::Stopped { reason });
         }
         false
-    }
-
-    /// The most that a row is expected to use under a candidate of so many prompt tokens: what a row has used in any evaluation
-    /// so far, on average over its rows, and the tokens that this candidate's prompt has more.
-    fn row_cost(&self, tokens: usize) -> Spent {
-        let run = self.run;
-        let mut cost = Spent::default();
-        for (at, unit) in self.units.range(..self.recorded) {
-            let part = part::SEARCH + *at as u64;
-            let used = run.shared.purse.used_by(part..=part).scaled(1.0 / unit.rows.len().max(1) as f64);
-            let more = tokens.saturating_sub(self.space.prompt_tokens(&unit.choices)) as u64;
-            cost = cost.max(used.plus(run.shared.purse.prompt_cost(run.config.task_lm.model(), more)));
-        }
-        cost.with_margin(COST_MARGIN)
     }
 
     fn begin(&mut self, at: usize, trial: Option<u64>, kind: TrialKind, choices: Choices, rows: Vec<usize>) {
@@ -380,6 +392,13 @@ impl<'a> Search<'a> {
                 .push((unit.choices.clone(), rows.progress(part::SEARCH + position as u64, unit.rows.len())));
         }
         certain(&self.minibatch, &running, |choices| self.is_done(choices)).cloned()
+    }
+
+    /// A combination that nothing before a position has tried, drawn by the seed.
+    fn untried(&self, at: usize) -> Option<Choices> {
+        let tried: Vec<&Choices> = self.units.range(..at).map(|(_, unit)| &unit.choices).collect();
+        let mut random = rng::stream(self.run.config.seed, "untried", &[at as u64]);
+        self.space.untried(&tried, &mut random)
     }
 
     /// Whether a combination has a full score.

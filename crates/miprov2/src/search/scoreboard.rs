@@ -38,17 +38,18 @@ impl<'a> Scoreboard<'a> {
         self.trials
     }
 
-    /// How many of these rows no trial before has scored for this combination.
+    /// How many of these rows an evaluation of this combination runs: those that no trial before has scored, where that is shared.
     pub(crate) fn missing(&self, choices: &Choices, rows: &[usize]) -> usize {
-        match self.scored.get(&self.key(choices)) {
-            Some(scored) if self.run.config.share_known => {
-                rows.iter().filter(|row| !scored.contains(row)).count()
-            }
-            _ => rows.len(),
-        }
+        if self.run.config.share_known { self.unknown(choices, rows).len() } else { rows.len() }
     }
 
-    /// The rows that have been scored for both combinations, in order.
+    /// Those of these rows that no trial before has scored for this combination.
+    pub(crate) fn unknown(&self, choices: &Choices, rows: &[usize]) -> Vec<usize> {
+        let scored = self.scored.get(&self.key(choices));
+        rows.iter().copied().filter(|row| scored.is_none_or(|scored| !scored.contains(row))).collect()
+    }
+
+    /// The rows that have been scored for both combinations, in ascending order.
     pub(crate) fn common(&self, one: &Choices, other: &Choices) -> Vec<usize> {
         match (self.scored.get(&self.key(one)), self.scored.get(&self.key(other))) {
             (Some(one), Some(other)) => one.intersection(other).copied().collect(),
@@ -69,42 +70,64 @@ impl<'a> Scoreboard<'a> {
         results: Vec<RowResult>,
         in_turn: bool,
     ) -> Option<f64> {
-        let scored = self.scored.entry(self.key(choices)).or_default();
         let known = |row: &RowResult, scored: &BTreeSet<usize>| {
             self.run.config.share_known && scored.contains(&row.row)
         };
-        let requested = results.len();
-        let known_rows = results.iter().filter(|row| known(row, scored)).count();
+        let none = BTreeSet::new();
+        let scored = self.scored.get(&self.key(choices)).unwrap_or(&none);
+        let (requested, known_rows) =
+            (results.len(), results.iter().filter(|row| known(row, scored)).count());
         // A failure that an earlier trial has listed is not listed again; one without a score was asked for again.
         let fresh = results.iter().filter(|row| !known(row, scored));
         let failed: Vec<FailedRow> = fresh.filter_map(FailedRow::of).collect();
-        scored.extend(results.iter().filter(|row| row.score().is_some()).map(|row| row.row));
         // What the model or the metric failed is no result.
-        let rows = results.into_iter().filter(|row| row.score().is_some()).collect();
-        let evaluation = Evaluation { rows };
-        let score = evaluation.score().filter(|_| enough(evaluation.rows.len(), requested));
-        if kind != TrialKind::Minibatch {
+        let rows: Vec<RowResult> = results.into_iter().filter(|row| row.score().is_some()).collect();
+        let counts = enough(rows.len(), requested);
+        let known = known_rows;
+        let (choices, number, score) = (choices.clone(), self.trials.len(), None);
+        let trial = TrialRecord { number, kind, choices, score, requested, known, rows, failed };
+        let full = kind != TrialKind::Minibatch && requested == self.run.val.len();
+        self.push(trial, counts, (full, in_turn))
+    }
+
+    /// Records a comparison's part: what earlier trials know of these rows under a combination, and `asked`, what was asked for
+    /// now because none knew it; in its turn where the search has come to its end, and will come to the same if it is resumed.
+    pub(crate) fn complete(
+        &mut self,
+        kind: TrialKind,
+        choices: &Choices,
+        wanted: &[usize],
+        (asked, in_turn): (Vec<RowResult>, bool),
+    ) {
+        let key = self.key(choices);
+        let same = self.trials.iter().filter(|trial| self.key(&trial.choices) == key);
+        let mut rows: BTreeMap<usize, RowResult> = BTreeMap::new();
+        for row in same.flat_map(|trial| &trial.rows).filter(|row| wanted.contains(&row.row)) {
+            rows.entry(row.row).or_insert_with(|| row.clone());
+        }
+        let (requested, failed) = (asked.len(), asked.iter().filter_map(FailedRow::of).collect());
+        rows.extend(asked.into_iter().filter(|row| row.score().is_some()).map(|row| (row.row, row)));
+        let counts = enough(rows.len(), wanted.len());
+        let rows = rows.into_values().collect();
+        let (choices, number, score, known) = (choices.clone(), self.trials.len(), None, 0);
+        let trial = TrialRecord { number, kind, choices, score, requested, known, rows, failed };
+        self.push(trial, counts, (wanted.len() == self.run.val.len(), in_turn));
+    }
+
+    /// Adds a trial, on all validation rows if it is `full`; it has a score where its rows are `enough`.
+    fn push(&mut self, mut trial: TrialRecord, enough: bool, (full, in_turn): (bool, bool)) -> Option<f64> {
+        let scored = self.scored.entry(Digest::of(&self.space.candidate(&trial.choices))).or_default();
+        scored.extend(trial.rows.iter().map(|row| row.row));
+        let evaluation = Evaluation { rows: std::mem::take(&mut trial.rows) };
+        let score = evaluation.score().filter(|_| enough);
+        (trial.score, trial.rows) = (score, evaluation.rows);
+        if full {
             self.best = self.best.max(score.unwrap_or(0.0));
         }
-        let trial = TrialRecord {
-            number: self.trials.len(),
-            kind,
-            choices: choices.clone(),
-            score,
-            requested,
-            known: known_rows,
-            rows: evaluation.rows,
-            failed,
-        };
         if in_turn {
             self.warnings.extend(self.run.end_trial(&trial));
         }
-        self.run.emit(&Event::Trial {
-            number: trial.number,
-            full: kind != TrialKind::Minibatch,
-            score,
-            best: self.best,
-        });
+        self.run.emit(&Event::Trial { number: trial.number, full, score, best: self.best });
         self.trials.push(trial);
         score
     }

@@ -120,7 +120,7 @@ fn an_answer_out_of_form_is_read_as_text() {
     let proposals = block_on(GroundedProposer::default().propose(&cx, &request)).unwrap();
     assert_eq!(lm.log().calls(), GroundedProposer::default().plan(&request).nominal);
     assert!(texts(&proposals, "route")[1].starts_with("Decide by rule"));
-    assert!(texts(&proposals, "route")[1].ends_with("this letter."));
+    assert!(texts(&proposals, "route")[1].ends_with("the customer."));
     assert_eq!(proposals.program_description.as_deref(), Some("It sorts mail."));
 }
 

@@ -89,7 +89,7 @@ fn samples_of_one_prompt_have_numbers_of_their_own() {
     let proposer = GroundedProposer::builder().tip_aware(false).fewshot_aware(false).build().unwrap();
     let (program, sets) = (Mail::new(1), demo_sets());
     let request = ProposalRequest::new(&program, &[], &sets).with_num_candidates(8);
-    let lm = Arc::new(model(|_| "no".repeat(3)));
+    let lm = Arc::new(model(|_| "Name one team.".to_owned()));
     propose(&proposer, &lm, &request).unwrap();
     let asked = lm.log().requests();
     let proposals: Vec<&LmRequest> = asked.iter().filter(|request| kind(request) == Kind::Proposal).collect();
@@ -118,6 +118,9 @@ fn what_is_rejected_is_asked_again_under_another_tip() {
     check("Team: billing", |r| matches!(r, RejectReason::Answer));
     check("Write an instruction that leads to better answers than the current one.", |r| {
         matches!(r, RejectReason::Echo)
+    });
+    check("A common story from ancient Rome, told again by wizards.", |r| {
+        matches!(r, RejectReason::OffTopic)
     });
     check("Прочитай письмо и назови команду.", |r| {
         matches!(r, RejectReason::Language)
@@ -161,12 +164,15 @@ fn open_answers_are_not_quoted_and_closed_ones_may_be() {
         .with_predictors(vec!["reply".into()])
         .with_num_candidates(3);
     let lm = model(|request| match request.rollout % 2 {
-        0 => "End with: we have sent your parcel once again today.".to_owned(),
-        _ => "Say \"it is one of the ones that we send again\" or no.".to_owned(),
+        0 => "End the reply with: we have sent your parcel once again today.".to_owned(),
+        _ => "Answer the customer \"it is one of the ones that we send again\" or no.".to_owned(),
     });
     let proposals = propose(&bare(), &Arc::new(lm), &request).unwrap();
     assert_eq!(proposals.instructions.len(), 1);
-    assert_eq!(texts(&proposals, "reply")[1..], ["Say \"it is one of the ones that we send again\" or no."]);
+    assert_eq!(
+        texts(&proposals, "reply")[1..],
+        ["Answer the customer \"it is one of the ones that we send again\" or no."]
+    );
     let leaks = proposals.rejected.iter().filter(|r| matches!(r.reason, RejectReason::Leak { .. }));
     assert!(leaks.count() >= 1);
 }

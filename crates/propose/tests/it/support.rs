@@ -135,7 +135,7 @@ pub(crate) fn model(proposal: impl Fn(&LmRequest) -> String + Send + Sync + 'sta
 
 /// A proposal of its own for every sample of every prompt.
 pub(crate) fn distinct(request: &LmRequest) -> String {
-    format!("Instruction: Decide by rule {} who has to answer this letter.", request.rollout)
+    format!("Instruction: Decide by rule {} which team has to answer the customer.", request.rollout)
 }
 
 pub(crate) fn propose(

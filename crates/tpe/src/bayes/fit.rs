@@ -6,11 +6,13 @@ use super::evidence::Evidence;
 use super::kernel::ChoiceKernel;
 use super::linalg::{Square, dot};
 use super::posterior::Posterior;
+use super::reduced::Reduced;
 use crate::error::Error;
 
-/// A linear model of scores with normal priors: `score = value(point) + ease(row) + noise`.
+/// A linear model of scores with normal priors: `score = value(point) + turn(row, point) + noise`.
 ///
-/// The value of a point has mean `mean` and the covariance of `kernel`; eases and noise are independent, of mean 0.
+/// The value of a point has mean `mean` and the covariance of `kernel`. Every row has a turn of its own at every point, of mean 0
+/// and the covariance of `rows`; rows are independent of each other, and so is the noise.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BayesLinear {
@@ -18,8 +20,10 @@ pub struct BayesLinear {
     pub kernel: ChoiceKernel,
     /// The prior mean of every value.
     pub mean: f64,
-    /// The variance of the rows' ease; at least 0.
-    pub row_variance: f64,
+    /// The prior covariance of what a row adds to the points' scores: its constant is how far rows differ in ease, its other parts
+    /// how far what a row adds depends on the choices. Points that agree in a choice with a large part here get much the same
+    /// scores on a row, so that the same rows tell little more of them than one of them did.
+    pub rows: ChoiceKernel,
     /// The variance of a score given point and row; above 0.
     pub noise_variance: f64,
 }
@@ -29,8 +33,6 @@ pub struct BayesLinear {
 pub struct Fit<'a> {
     kernel: ChoiceKernel,
     mean: f64,
-    row_variance: f64,
-    noise_variance: f64,
     points: &'a [Vec<usize>],
     /// `E` in the derivation: of the points, those with scores.
     seen: Vec<usize>,
@@ -40,20 +42,7 @@ pub struct Fit<'a> {
     inner: Square,
     /// `(I + Lambda K)^-1 r`: the expected value of `x` is `mean + k(x, E) weights`.
     weights: Vec<f64>,
-    /// Information about each row's ease, by row, prior included.
-    row_information: Vec<f64>,
     log_evidence: f64,
-}
-
-/// What the scores hold, rows eliminated: all of a fit that does not depend on the kernel.
-struct Reduced {
-    seen: Vec<usize>,
-    /// `L` and `L^T`, where `L L^T` is `Lambda`.
-    lower: Square,
-    factor: Square,
-    /// `r` in the derivation.
-    right: Vec<f64>,
-    row_information: Vec<f64>,
 }
 
 /// A function drawn from a [`Fit`]: see [`Fit::draws`].
@@ -79,7 +68,7 @@ impl BayesLinear {
     pub fn new(
         kernel: ChoiceKernel,
         mean: f64,
-        row_variance: f64,
+        rows: ChoiceKernel,
         noise_variance: f64,
     ) -> Result<Self, Error> {
         let config = |setting, requirement| Err(Error::Config { setting, requirement });
@@ -89,20 +78,20 @@ impl BayesLinear {
         if !mean.is_finite() {
             return config("mean", "must be finite");
         }
-        if !(row_variance.is_finite() && row_variance >= 0.0) {
-            return config("row_variance", "must be finite and at least 0");
+        if !rows.is_valid() {
+            return config("rows", "every part must be a finite variance of at least 0");
         }
         if !(noise_variance.is_finite() && noise_variance > 0.0) {
             return config("noise_variance", "must be finite and above 0");
         }
-        Ok(Self { kernel, mean, row_variance, noise_variance })
+        Ok(Self { kernel, mean, rows, noise_variance })
     }
 
     /// Fits what has been seen.
     ///
     /// Time: `n^3 + s` for `n` points with scores and `s` pairs of scores on the same row.
     pub fn fit<'a>(&self, evidence: &'a Evidence) -> Fit<'a> {
-        let reduced = self.reduce(evidence);
+        let reduced = Reduced::new(self, evidence);
         let product = reduced.sandwich(|i, j| self.kernel.covariance(i, j), evidence);
         self.solve(self.kernel.clone(), evidence, &reduced, product)
     }
@@ -112,7 +101,7 @@ impl BayesLinear {
     ///
     /// Time: what takes longest in a fit is done once for all; the rest is a third of it or less.
     pub fn fit_at_scales<'a>(&self, evidence: &'a Evidence, scales: &[f64]) -> Vec<Fit<'a>> {
-        let reduced = self.reduce(evidence);
+        let reduced = Reduced::new(self, evidence);
         // K = fixed + scale^2 differences, and so is L^T K L.
         let (fixed, differences) = (self.kernel.scaled(0.0), self.kernel.without_fixed());
         let fixed = reduced.sandwich(|i, j| fixed.covariance(i, j), evidence);
@@ -124,59 +113,6 @@ impl BayesLinear {
             self.solve(self.kernel.scaled(scale), evidence, &reduced, product)
         };
         scales.iter().map(at).collect()
-    }
-
-    fn reduce(&self, evidence: &Evidence) -> Reduced {
-        let (points, scores, n_rows) = (evidence.points(), evidence.scores(), evidence.n_rows());
-        // The place of each point among those with scores.
-        let mut place = vec![usize::MAX; points.len()];
-        for score in scores {
-            place[score.point] = 0;
-        }
-        let seen: Vec<usize> = (0..points.len()).filter(|&point| place[point] == 0).collect();
-        for (at, &point) in seen.iter().enumerate() {
-            place[point] = at;
-        }
-        let n = seen.len();
-        let w = 1.0 / self.noise_variance;
-
-        // By row: how often each seen point was scored, and the sum of what it got.
-        let mut by_row: Vec<Vec<(usize, f64, f64)>> = vec![Vec::new(); n_rows];
-        let mut sorted: Vec<_> = scores.iter().collect();
-        // Sums are taken in one order, so that the order of the scores changes nothing.
-        sorted.sort_by(|a, b| (a.row, a.point).cmp(&(b.row, b.point)).then(a.value.total_cmp(&b.value)));
-        for score in sorted {
-            let (at, value) = (place[score.point], score.value - self.mean);
-            match by_row[score.row].last_mut() {
-                Some((last, count, sum)) if *last == at => {
-                    *count += 1.0;
-                    *sum += value;
-                }
-                _ => by_row[score.row].push((at, 1.0, value)),
-            }
-        }
-
-        // Lambda = D - W H^-1 W^T and r = b_c - W H^-1 b_r, row by row.
-        let mut information = Square::zeros(n);
-        let mut right = vec![0.0; n];
-        let mut row_information = Vec::with_capacity(n_rows);
-        for cells in &by_row {
-            let count: f64 = cells.iter().map(|cell| cell.1).sum();
-            let sum: f64 = cells.iter().map(|cell| cell.2).sum();
-            // w_ij w_kj / H_j = w c_ij c_kj s, where s = w / H_j.
-            let h = 1.0 / self.row_variance + w * count;
-            let s = if self.row_variance > 0.0 { w / h } else { 0.0 };
-            for (index, &(i, ci, yi)) in cells.iter().enumerate() {
-                information.add(i, i, w * ci);
-                right[i] += w * (yi - ci * s * sum);
-                for &(k, ck, _) in &cells[..=index] {
-                    information.add(i, k, -w * s * ci * ck);
-                }
-            }
-            row_information.push(h);
-        }
-        let lower = information.cholesky();
-        Reduced { seen, factor: lower.transposed(), lower, right, row_information }
     }
 
     /// The fit of a kernel, of which `product` is `L^T K L`.
@@ -205,36 +141,17 @@ impl BayesLinear {
         let correction = reduced.lower.lower_times(&solved);
         let weights: Vec<f64> = right.iter().zip(&correction).map(|(r, c)| r - c).collect();
         let log_determinant: f64 = (0..n).map(|i| libm::log(inner.get(i, i))).sum();
-        let log_evidence = 0.5 * dot(&k_right, &weights) - log_determinant;
+        let log_evidence = reduced.log_evidence + 0.5 * dot(&k_right, &weights) - log_determinant;
         Fit {
             kernel,
             mean: self.mean,
-            row_variance: self.row_variance,
-            noise_variance: self.noise_variance,
             points,
             seen: seen.clone(),
             factor: reduced.factor.clone(),
             inner,
             weights,
-            row_information: reduced.row_information.clone(),
             log_evidence,
         }
-    }
-}
-
-impl Reduced {
-    /// `L^T K L`, for `K` given by the covariance of two points.
-    fn sandwich(&self, covariance: impl Fn(&[usize], &[usize]) -> f64, evidence: &Evidence) -> Square {
-        let (n, points) = (self.seen.len(), evidence.points());
-        let kernel = Square::symmetric(n, |i, j| covariance(&points[self.seen[i]], &points[self.seen[j]]));
-        // K is symmetric: its row i is column i, so this is row i of K L, then the lower half of L^T K L.
-        let mut columns = Square::zeros(n);
-        for i in 0..n {
-            for (j, value) in self.factor.upper_times(kernel.row(i)).into_iter().enumerate() {
-                columns.add(j, i, value);
-            }
-        }
-        Square::symmetric(n, |i, j| dot(&self.factor.row(i)[i..], &columns.row(j)[i..]))
     }
 }
 
@@ -294,16 +211,6 @@ impl Fit<'_> {
             Draw { fit: self, weights }
         };
         (0..n).map(draw).collect()
-    }
-
-    /// How much one more score on `row` says about a point's value: the inverse of the variance that noise and what is
-    /// unknown of the row's ease leave. The value itself and the other points are held as known.
-    pub fn information(&self, row: usize) -> f64 {
-        let ease = match self.row_information.get(row) {
-            Some(information) => 1.0 / information,
-            None => self.row_variance,
-        };
-        1.0 / (self.noise_variance + ease)
     }
 
     /// The prior covariances of a point with those that have scores.

@@ -78,10 +78,17 @@ impl ChoiceKernel {
 
     /// The prior covariance of the values at `x` and `y`, of one choice a dimension.
     pub fn covariance(&self, x: &[usize], y: &[usize]) -> f64 {
-        let same = |d: usize| x.get(d) == y.get(d);
-        let main = self.main.iter().enumerate().filter(|(d, _)| same(*d)).map(|(_, variance)| variance);
-        let pairs = self.pairs.iter().filter(|(d, e, _)| same(*d) && same(*e)).map(|(.., variance)| variance);
-        let mut covariance = self.constant + main.sum::<f64>() + pairs.sum::<f64>();
+        let mut covariance = self.constant;
+        for ((x, y), variance) in x.iter().zip(y).zip(&self.main) {
+            if x == y {
+                covariance += variance;
+            }
+        }
+        for &(d, e, variance) in &self.pairs {
+            if x.get(d) == y.get(d) && x.get(e) == y.get(e) {
+                covariance += variance;
+            }
+        }
         if x == y {
             covariance += self.own;
             if let Some((anchor, variance)) = &self.bump

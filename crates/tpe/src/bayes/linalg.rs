@@ -86,8 +86,10 @@ impl Square {
     }
 
     /// Solves `L x = b` in place, `L` being lower triangular. A nought on the diagonal gives a nought.
+    ///
+    /// A shorter `b` is solved for by as much of the matrix.
     pub(super) fn solve_lower(&self, b: &mut [f64]) {
-        for i in 0..self.n {
+        for i in 0..b.len() {
             let row = self.row(i);
             let pivot = row[i];
             b[i] = if pivot == 0.0 { 0.0 } else { (b[i] - dot(&row[..i], &b[..i])) / pivot };
@@ -101,6 +103,35 @@ impl Square {
             let pivot = row[i];
             b[i] = if pivot == 0.0 { 0.0 } else { (b[i] - dot(&row[i + 1..], &b[i + 1..])) / pivot };
         }
+    }
+
+    /// Solves `L^T x = b` in place, `L` being lower triangular; a shorter `b` by as much of the matrix.
+    pub(super) fn solve_lower_transposed(&self, b: &mut [f64]) {
+        for i in (0..b.len()).rev() {
+            let row = self.row(i);
+            let pivot = row[i];
+            let x = if pivot == 0.0 { 0.0 } else { b[i] / pivot };
+            b[i] = x;
+            for (b, l) in b[..i].iter_mut().zip(row) {
+                *b -= x * l;
+            }
+        }
+    }
+
+    /// The transposed inverse of this lower triangular matrix: an upper one.
+    pub(super) fn inverse_lower(&self) -> Self {
+        let mut inverse = Self::zeros(self.n);
+        for column in 0..self.n {
+            // Row `column` of the transposed inverse, from the diagonal on.
+            for i in column..self.n {
+                let pivot = self.get(i, i);
+                let known = dot(&self.row(i)[column..i], &inverse.row(column)[column..i]);
+                let unit = if i == column { 1.0 } else { 0.0 };
+                let value = if pivot == 0.0 { 0.0 } else { (unit - known) / pivot };
+                inverse.data[column * self.n + i] = value;
+            }
+        }
+        inverse
     }
 
     /// `U v` for an upper triangular `U`.

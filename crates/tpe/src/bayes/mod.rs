@@ -8,14 +8,16 @@
 //!   ChoiceKernel ─┐
 //!                 ├─▶ BayesLinear ── fit ──▶ Fit ── posterior(points) ──▶ Posterior
 //!   Evidence ─────┘                           └─ draws, at(point)           ├─ best, probability_above     what to choose
-//!   (point, row, score)                                                     └─ knowledge_gradient, sample  where to look
+//!   (point, row, score)      NestedRows ── beside ──▶ Look ────────────────▶└─ knowledge_gradient, sample  where to look
 //! ```
 //!
 //! ```
 //! use teleprompt_tpe::bayes::{BayesLinear, ChoiceKernel, Evidence};
 //!
 //! let kernel = ChoiceKernel::additive(1.5, vec![0.01, 0.01]).with_own(0.005);
-//! let model = BayesLinear::new(kernel, 0.5, 0.12, 0.14)?;
+//! // Rows differ in ease, and in what they do to points with the same second choice.
+//! let rows = ChoiceKernel::additive(0.1, vec![0.0, 0.08]);
+//! let model = BayesLinear::new(kernel, 0.5, rows, 0.05)?;
 //! let mut evidence = Evidence::new(10);
 //! let (a, b) = (evidence.point(&[0, 0]), evidence.point(&[1, 0]));
 //! for row in 0..10 {
@@ -33,15 +35,22 @@
 //!
 //! # The model, and how it is solved
 //!
-//! A score of point `i` on row `j` is `y = f_i + u_j + e`: the point's value, the row's ease and noise, all normal. `f` has the
-//! covariance `K` of the kernel, `u_j` the variance `r`, `e` the variance `1/w`. With `c_ij` the number of scores of `i` on `j`
-//! and `H_j = 1/r + w sum_i c_ij`, integrating the eases out leaves for `f` alone
+//! A score of point `i` on row `j` is `y = f_i + u_j(i) + e`: the point's value, the row's turn at this point and noise, all normal.
+//! `f` has the covariance `K` of the kernel, every row's turn `u_j` the covariance `T` of a second one, `e` the variance `s`. Turns are
+//! what makes the model more than a mean: where points agree in a choice that `T` has a part for, they get much the same score on
+//! a row, and that row says of what they have in common little more with ten scores than with one. With `E_j` the points with scores on
+//! row `j` and `R_j = T[E_j, E_j] + s I`, integrating the turns out leaves for `f` alone
 //!
 //! ```text
-//!   information   Lambda = D - W H^-1 W^T    Lambda_ik = w [i = k] sum_j c_ij - sum_j w^2 c_ij c_kj / H_j
-//!   right side    r_i    = w sum_j (y_ij - c_ij (w / H_j) sum_k y_kj)          (y_ij summed over scores, prior mean taken off)
-//!   posterior     cov = (K^-1 + Lambda)^-1,   mean = cov r
+//!   information   Lambda = sum_j P_j R_j^-1 P_j^T    (P_j puts the entries of E_j in their places)
+//!   right side    r      = sum_j P_j R_j^-1 (y_j - m)
+//!   posterior     cov = (K^-1 + Lambda)^-1,   mean = m + cov r
 //! ```
+//!
+//! Rows with the same `E_j` share the work; several scores of a point on a row count as their mean with less noise.
+//! One more score of `i` on row `j` says `f_i - w^T f_E` with variance `T_ii + s - w^T T_Ei`, where `w = R_j^-1 T_Ei`
+//! ([`NestedRows::beside`]): next to a score of a near-twin it says nearly nothing of what both have in common, and much of how they
+//! differ.
 //!
 //! so the size of every matrix is the number of *points* with scores, whatever the number of rows. `K` may be singular (points
 //! without an effect of their own), so it is never inverted: with `Lambda = L L^T` and `B = I + L^T K L`, which is at least the
@@ -49,15 +58,15 @@
 //!
 //! ```text
 //!   cov(x, x') = k(x, x') - k(x, E) L B^-1 L^T k(E, x'),    mean(x) = m + k(x, E) (r - L B^-1 L^T K r)
-//!   log evidence = r^T K (r - L B^-1 L^T K r) / 2 - log det B / 2      (but for what no kernel changes)
+//!   log evidence = log density of y at f = m  +  r^T K (r - L B^-1 L^T K r) / 2  -  log det B / 2
 //! ```
 //!
-//! for points `x` with or without scores. `H_j` with `r = 0` is infinite, and rows then drop out.
+//! for points `x` with or without scores.
 //!
 //! # Cost
 //!
-//! For `n` points with scores and `p` asked for: a fit takes `n^3` and the pairs of scores on the same row, a joint posterior
-//! `p n^2 + p^2 n`, a knowledge gradient `p log p` a point. A few milliseconds for a hundred points.
+//! For `n` points with scores and `p` asked for: a fit takes `n^3`, and `m^3` for each set of `m` points that rows have scores of; a joint
+//! posterior `p n^2 + p^2 n`, a knowledge gradient `p log p` a point. A few milliseconds for a hundred points.
 //!
 //! # Limits
 //!
@@ -72,9 +81,12 @@ mod evidence;
 mod fit;
 mod kernel;
 mod linalg;
+mod look;
 mod posterior;
+mod reduced;
 
 pub use self::evidence::{Evidence, Scored};
 pub use self::fit::{BayesLinear, Draw, Fit, mean_by_evidence};
 pub use self::kernel::ChoiceKernel;
+pub use self::look::{Beside, Look, NestedRows};
 pub use self::posterior::Posterior;

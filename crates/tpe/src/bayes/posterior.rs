@@ -4,6 +4,7 @@
 use rand::{Rng, RngExt};
 
 use super::linalg::{Square, dot};
+use super::look::Look;
 
 /// A joint normal belief about the values of points, by their index.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,25 +80,34 @@ impl Posterior {
     /// knowledge-gradient policy for correlated normal beliefs*, INFORMS J. on Computing 21(4), 2009).
     ///
     /// Time: `r log r` for `r` rivals, once for all amounts.
-    pub fn knowledge_gradient(&self, point: usize, rivals: &[usize], information: &[f64]) -> Vec<f64> {
-        let slopes = self.covariance.row(point);
-        let envelope = Envelope::new(rivals.iter().map(|&rival| (slopes[rival], self.mean[rival])).collect());
-        let gain = |information: &f64| {
-            if *information > 0.0 { envelope.gain(self.den(point, *information)) } else { 0.0 }
+    pub fn knowledge_gradient(&self, rivals: &[usize], looks: &[Look]) -> Vec<f64> {
+        let gain = |look: &Look| {
+            if look.information <= 0.0 {
+                return 0.0;
+            }
+            let (slopes, den) = self.slopes(look);
+            let lines = rivals.iter().map(|&rival| (slopes[rival], self.mean[rival]));
+            Envelope::new(lines.collect()).gain(den)
         };
-        information.iter().map(gain).collect()
+        looks.iter().map(gain).collect()
     }
 
-    /// The standard deviation of an observation of `point` that brings this much information.
-    fn den(&self, point: usize, information: f64) -> f64 {
-        (self.covariance(point, point) + 1.0 / information).sqrt()
+    /// The covariances of all points' values with what a look observes, and its standard deviation.
+    fn slopes(&self, look: &Look) -> (Vec<f64>, f64) {
+        let mut slopes = vec![0.0; self.len()];
+        for &(point, weight) in &look.weights {
+            for (slope, covariance) in slopes.iter_mut().zip(self.covariance.row(point)) {
+                *slope += weight * covariance;
+            }
+        }
+        let variance: f64 = look.weights.iter().map(|&(point, weight)| weight * slopes[point]).sum();
+        (slopes, (variance.max(0.0) + 1.0 / look.information).sqrt())
     }
 
-    /// Narrows the belief as observing `point` with this much information will, whatever is seen. Expected values stay.
-    pub fn anticipate(&mut self, point: usize, information: f64) {
-        if information > 0.0 {
-            let slopes = self.covariance.row(point).to_vec();
-            let den = self.den(point, information);
+    /// Narrows the belief as this look will, whatever is seen. Expected values stay.
+    pub fn anticipate(&mut self, look: &Look) {
+        if look.information > 0.0 {
+            let (slopes, den) = self.slopes(look);
             self.covariance.downdate(&slopes, 1.0 / (den * den));
         }
     }

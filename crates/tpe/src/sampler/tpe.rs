@@ -181,8 +181,7 @@ struct State {
     groups: Vec<Group>,
     /// The points of the finished trials, where none shall be repeated.
     tried: Option<BTreeSet<Vec<u64>>>,
-    /// Whether good trials are weighted by improvement.
-    improvement: bool,
+    weights: Weights,
 }
 
 impl State {
@@ -207,8 +206,7 @@ impl State {
         let groups = sets.iter().map(|set| Group::new(space, set, below, above, max_above)).collect();
         let tried = (!config.repeat && space.cardinality().is_some()).then(BTreeSet::new);
         let (good, others, joined) = Default::default();
-        let improvement = config.weights == Weights::Improvement;
-        Self { space: space.clone(), good, others, joined, groups, tried, improvement }
+        Self { space: space.clone(), good, others, joined, groups, tried, weights: config.weights }
     }
 
     /// Ranks a trial and moves the border between good and other trials to where it belongs.
@@ -264,10 +262,26 @@ impl State {
                 }
             }
         }
-        let weights = self.improvement.then(|| self.improvements()).flatten();
+        let weights = match self.weights {
+            Weights::Uniform | Weights::Recent => None,
+            Weights::Rank => Some(self.by_rank()),
+            Weights::Improvement => self.improvements(),
+        };
         for group in &mut self.groups {
             group.refresh(weights.as_ref());
         }
+    }
+
+    /// What each good trial counts by its rank.
+    fn by_rank(&self) -> BTreeMap<u64, f64> {
+        let n = self.good.len();
+        let mut weight = 0.0;
+        // From the last to the best, so that each adds to the one after it.
+        let weigh = |(after, rank): (usize, &Rank)| {
+            weight += 1.0 / (n - after) as f64;
+            (rank.number, weight)
+        };
+        self.good.iter().rev().enumerate().map(weigh).collect()
     }
 
     /// By how much each good trial is better than the best of the others, in units of the mean; `None` where that

@@ -149,7 +149,7 @@ fn answer(request: &Value, body: &[u8]) -> String {
             ("query", Some((a, b))) => format!("Compute {a} + {b}."),
             (name, _) if name.contains("instruction") => {
                 format!(
-                    "Work out what is asked with care, then state it. Follow variant {:08x} of the rules.",
+                    "Work out with care what the question asks, then state it. Follow variant {:08x} of the rules.",
                     hash(body)
                 )
             }

@@ -5,7 +5,7 @@ use teleprompt_miprov2::adaptive::AdaptiveConfig;
 use crate::error::Error;
 
 /// What is changed, by name.
-pub(crate) const CHANGES: [&str; 15] = [
+pub(crate) const CHANGES: [&str; 14] = [
     "rows not stratified",
     "no own effects",
     "no pair effects",
@@ -15,8 +15,7 @@ pub(crate) const CHANGES: [&str; 15] = [
     "scale not averaged",
     "no early end",
     "no confirmation",
-    "no paired noise",
-    "a guard of 0.7",
+    "a guard of 0.6",
     "1 chunk at once",
     "4 chunks",
     "16 chunks",
@@ -35,9 +34,8 @@ pub(crate) fn apply(change: &str, config: &mut AdaptiveConfig) -> Result<(), Err
         "one look ahead only" => ingredients.horizon.truncate(1),
         "scale not averaged" => ingredients.scales = vec![1.0],
         "no early end" => config.worthwhile = 0.0,
-        "no paired noise" => ingredients.paired_noise = false,
         "no confirmation" => ingredients.sure = 0.0,
-        "a guard of 0.7" => config.guard = 0.7,
+        "a guard of 0.6" => config.guard = 0.6,
         "1 chunk at once" => config.chunks = 1,
         "4 chunks" => config.chunks = 4,
         "16 chunks" => config.chunks = 16,

@@ -26,7 +26,8 @@ pub struct AdaptiveConfig {
 pub struct Ingredients {
     /// Whether every prefix of the common order of rows has the whole's share of each stratum.
     pub stratify: bool,
-    /// How far instructions are apart, standard deviation; divided by the root of the number of predictors.
+    /// How far instructions are apart, standard deviation; divided by the root of the number of predictors. This one, the pairs'
+    /// and the own one are smaller where combinations with the same demo sets are seen to answer alike.
     pub instruction_sd: f64,
     /// How far demo sets are apart, likewise.
     pub demos_sd: f64,
@@ -36,19 +37,21 @@ pub struct Ingredients {
     pub own_sd: f64,
     /// By how much the default is set apart from the rest.
     pub bump_sd: f64,
-    /// How far rows differ in ease.
-    pub row_sd: f64,
-    /// What is left: a score given combination and row.
-    pub noise_sd: f64,
+    /// The variance of a combination's scores over the rows. This and the two shares are what is assumed before scores are seen.
+    pub score_variance: f64,
+    /// The share of that variance that all combinations have in common, for rows are easy or hard.
+    pub ease_share: f64,
+    /// The share that combinations with the same demo sets do not have in common. What is left of 1 is what they do: a demo set
+    /// makes the model answer a row in its own way, whatever the instruction.
+    pub rest_share: f64,
+    /// How many scores the assumed variance and shares count for; above 0.
+    pub assumed_scores: f64,
     /// The rows ahead that a look weighs, ascending.
     pub horizon: Vec<usize>,
     /// The default's first rows, at most; it never gets more than an eighth of the budget at the start.
     pub start_default: usize,
     /// The first rows of each combination that the search begins with.
     pub start_rows: usize,
-    /// Whether the probability of being better takes the noise from the differences of leader and default on the rows that both
-    /// have seen.
-    pub paired_noise: bool,
     /// When no look pays any more, leader and default are run on further rows until the leader is better with this
     /// probability.
     pub sure: f64,
@@ -61,19 +64,20 @@ impl Default for Ingredients {
     fn default() -> Self {
         Self {
             stratify: true,
-            instruction_sd: 0.045,
-            demos_sd: 0.075,
-            pair_sd: 0.1,
-            own_sd: 0.03,
+            instruction_sd: 0.02,
+            demos_sd: 0.15,
+            pair_sd: 0.035,
+            own_sd: 0.015,
             bump_sd: 0.15,
-            row_sd: 0.35,
-            noise_sd: 0.33,
+            score_variance: 0.23,
+            ease_share: 0.42,
+            rest_share: 0.2,
+            assumed_scores: 20.0,
             horizon: vec![5, 15, 40, 100],
             start_default: 100,
             start_rows: 4,
-            paired_noise: true,
             sure: 0.95,
-            scales: vec![0.15, 0.3, 0.6, 1.0, 1.5],
+            scales: vec![0.3, 0.6, 1.0, 1.5],
         }
     }
 }
@@ -85,7 +89,7 @@ impl AdaptiveConfig {
             budget,
             chunks: 8,
             chunk_rows: (budget / 600).clamp(5, 25),
-            guard: 0.6,
+            guard: 0.55,
             worthwhile: 1e-4,
             ingredients: Ingredients::default(),
         }
@@ -95,6 +99,7 @@ impl AdaptiveConfig {
     pub(super) fn problem(&self) -> Option<(&'static str, &'static str)> {
         let parts = &self.ingredients;
         let sds = [parts.instruction_sd, parts.demos_sd, parts.pair_sd, parts.own_sd, parts.bump_sd];
+        let positive = |value: f64| value.is_finite() && value > 0.0;
         let variance = |sd: &f64| sd.is_finite() && *sd >= 0.0;
         [
             (self.budget > 0, ("budget", "must be at least 1")),
@@ -103,9 +108,15 @@ impl AdaptiveConfig {
             ((0.0..=1.0).contains(&self.guard), ("guard", "must be in 0 to 1")),
             (variance(&self.worthwhile), ("worthwhile", "must be finite and at least 0")),
             (sds.iter().all(variance), ("ingredients", "a standard deviation must be finite and at least 0")),
-            (variance(&parts.row_sd), ("row_sd", "must be finite and at least 0")),
             ((0.0..=1.0).contains(&parts.sure), ("sure", "must be in 0 to 1")),
-            (parts.noise_sd.is_finite() && parts.noise_sd > 0.0, ("noise_sd", "must be finite and above 0")),
+            (positive(parts.score_variance), ("score_variance", "must be finite and above 0")),
+            (positive(parts.assumed_scores), ("assumed_scores", "must be finite and above 0")),
+            (
+                parts.ease_share >= 0.0
+                    && parts.rest_share > 0.0
+                    && parts.ease_share + parts.rest_share <= 1.0,
+                ("rest_share", "must be above 0, `ease_share` at least 0, and both together at most 1"),
+            ),
             (
                 !parts.horizon.is_empty() && parts.horizon.iter().all(|&rows| rows > 0),
                 ("horizon", "must hold numbers of rows of at least 1"),

@@ -1,21 +1,25 @@
 //! The adaptive search on a real program: plans become program runs, their results are told, the decision becomes a result.
 //!
 //! The runs of a plan are all begun at once and told in the plan's order. Each stretch of rows of one combination is a trial of
-//! the report. At the end baseline and winner are compared on all validation rows, where the budget still has room for that, else
-//! on the rows that both have run.
+//! the report. At the end baseline and winner are compared on all validation rows, where the budget still has room for those that
+//! are not known, else on the rows that both have run.
+//!
+//! Under a cap on calls, tokens or money a plan is cut to the runs that there is foreseen to be room for, and where the cap cuts
+//! it all the same nothing of it counts: a result depends on what the plans before used and on no timing.
 
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use teleprompt_core::evaluate::RowResult;
-use teleprompt_core::{EvaluateError, Example};
+use teleprompt_core::{EvaluateError, Example, Stage};
 
-use super::{AdaptiveConfig, AdaptivePlanner, Decision, PlannedRun, SearchEnd, Space, common_order};
+use super::{AdaptiveConfig, AdaptivePlanner, PlannedRun, SearchEnd, Space, common_order};
 use crate::caps::Spent;
 use crate::config::AdaptiveSearch;
 use crate::error::OptimizeError;
 use crate::rows::Rows;
 use crate::run::{Run, part};
+use crate::search::forecast::{Forecast, RowCost};
 use crate::search::{Choices, Ended, Found, Posterior, Scoreboard, SearchSpace, TrialKind};
 
 /// Labels of which a row can have one, at most, to be a stratum of its own; more are no classes.
@@ -51,7 +55,8 @@ pub(crate) fn chain(settings: &AdaptiveSearch, runs: usize) -> usize {
     2 + left.div_ceil(settings.chunks.saturating_mul(config.chunk_rows).max(1))
 }
 
-/// Runs the search within `budget` program runs; what is found is at least the baseline.
+/// Runs the search within `budget` program runs, after its first rows, of which `baseline` are the results; what is found is at
+/// least the baseline.
 ///
 /// # Errors
 /// [`OptimizeError::Adaptive`]: the settings have no meaning.
@@ -59,6 +64,7 @@ pub(crate) async fn search(
     run: &Run<'_>,
     space: &SearchSpace,
     rows: &Rows<'_>,
+    baseline: Vec<RowResult>,
     settings: &AdaptiveSearch,
     budget: usize,
 ) -> Result<Found, OptimizeError> {
@@ -74,35 +80,47 @@ pub(crate) async fn search(
     config.chunks = settings.chunks;
     config.guard = settings.require_improvement;
     let mut planner = AdaptivePlanner::new(choices_space, config, run.config.seed)?;
-    let mut board = Scoreboard::new(run, space);
-    let mut next_part = part::SEARCH + 1;
+    let mut driver = Driver::new(run, space, rows, baseline);
     let ended = loop {
-        let plan = planner.plan();
-        if plan.is_empty() {
+        let mut plan = planner.plan();
+        let planned = plan.len();
+        let cut = driver.cut(&mut plan);
+        if plan.is_empty() && cut.is_none() {
             break end_of(&planner);
         }
-        match run_plan(space, rows, &plan, &mut next_part, &mut board).await {
-            Ok(scores) => planner.tell(&scores)?,
-            Err(error) => break Ended::by(&error),
+        let (mut scores, ended) = driver.run_plan(&plan, cut.is_none()).await;
+        scores.resize(planned, None);
+        planner.tell(&scores)?;
+        if let Some(reason) = &cut {
+            run.cap(reason);
+        }
+        if let Some(ended) = ended.or_else(|| Some(Ended::Stopped { reason: cut? })) {
+            break ended;
         }
     };
     let decision = planner.conclude();
     let winner = unflat(space, &decision.winner);
-    let stopped = !matches!(ended, Ended::Complete | Ended::Early { .. });
-    let left = budget.saturating_sub(decision.spent);
-    let compared = compare(space, rows, (&default, &winner), left, stopped, next_part, &mut board).await;
-    let ended = match compared {
-        Err(error) if !stopped => Ended::by(&error),
-        _ => ended,
+    let runs = driver.asked;
+    let ended = driver.compare(&default, &winner, budget.saturating_sub(runs), ended).await;
+    let posterior = Posterior {
+        leader: unflat(space, &decision.leader),
+        p_better: decision.p_better,
+        gain: decision.gain.mean,
+        gain_sd: decision.gain.sd,
+        runs,
     };
-    let (warnings, posterior) = (std::mem::take(&mut board.warnings), posterior(space, &decision));
     Ok(Found {
+        row_cost: driver.forecast.row_of(&winner).expected,
+        warnings: std::mem::take(&mut driver.board.warnings),
+        trials: driver.board.into_trials(),
         choices: winner,
         ended,
-        trials: board.into_trials(),
-        warnings,
-        row_cost: Spent::default(),
         posterior: Some(posterior),
+        beliefs: planner
+            .beliefs()
+            .into_iter()
+            .map(|(point, belief)| (unflat(space, &point), belief))
+            .collect(),
     })
 }
 
@@ -115,74 +133,143 @@ fn end_of(planner: &AdaptivePlanner) -> Ended {
     }
 }
 
-fn posterior(space: &SearchSpace, decision: &Decision) -> Posterior {
-    Posterior {
-        leader: unflat(space, &decision.leader),
-        p_better: decision.p_better,
-        gain: decision.gain.mean,
-        gain_sd: decision.gain.sd,
-        runs: decision.spent,
-    }
+/// Makes the program runs of plans.
+struct Driver<'a> {
+    run: &'a Run<'a>,
+    space: &'a SearchSpace,
+    rows: &'a Rows<'a>,
+    board: Scoreboard<'a>,
+    forecast: Forecast<'a>,
+    /// What is known of the default before the first plan, which begins with it.
+    baseline: Vec<RowResult>,
+    next_part: u64,
+    /// Program runs asked for.
+    asked: usize,
 }
 
-/// Runs a plan; the scores in its order.
-async fn run_plan(
-    space: &SearchSpace,
-    rows: &Rows<'_>,
-    plan: &[PlannedRun],
-    next_part: &mut u64,
-    board: &mut Scoreboard<'_>,
-) -> Result<Vec<Option<f64>>, EvaluateError> {
-    let stretches: Vec<&[PlannedRun]> = plan.chunk_by(|a, b| a.choices == b.choices).collect();
-    let running = stretches.iter().map(|stretch| {
-        let part = *next_part;
-        *next_part += 1;
-        let choices = unflat(space, &stretch[0].choices);
-        let wanted: Vec<usize> = stretch.iter().map(|run| run.row).collect();
-        async move {
-            let results = rows.run(part, &space.candidate(&choices), &wanted).await;
-            (choices, wanted, results)
-        }
-    });
-    let mut scores = Vec::with_capacity(plan.len());
-    let mut first_error = None;
-    for (choices, wanted, results) in join_all(running).await {
-        match results {
-            Ok(results) => {
-                let by_row: BTreeMap<usize, Option<f64>> =
-                    results.iter().map(|result| (result.row, result.score())).collect();
-                scores.extend(wanted.iter().map(|row| by_row.get(row).copied().flatten()));
-                board.record(TrialKind::Minibatch, &choices, results, first_error.is_none());
+impl<'a> Driver<'a> {
+    fn new(run: &'a Run<'a>, space: &'a SearchSpace, rows: &'a Rows<'a>, baseline: Vec<RowResult>) -> Self {
+        let mut forecast = Forecast::new(run, space);
+        forecast.note(part::SEARCH, &space.default_choices(), baseline.len());
+        let board = Scoreboard::new(run, space);
+        Self { run, space, rows, board, forecast, baseline, next_part: part::SEARCH + 1, asked: 0 }
+    }
+
+    /// Cuts a plan to the runs that a cap leaves room for, and says which cap, if it cuts any: decided by what the plans before
+    /// used, so by no timing.
+    fn cut(&self, plan: &mut Vec<PlannedRun>) -> Option<String> {
+        let mut needed = Spent::default();
+        for (at, next) in plan.iter().enumerate() {
+            if self.is_known(next) {
+                continue;
             }
-            Err(error) => _ = first_error.get_or_insert(error),
+            needed = needed.plus(self.forecast.row_of(&unflat(self.space, &next.choices)).expected);
+            if let Some(cap) = self.forecast.refusal(self.next_part, needed) {
+                plan.truncate(at);
+                return Some(format!("{cap} leaves no room for the next program runs"));
+            }
         }
+        None
     }
-    first_error.map_or(Ok(scores), Err)
-}
 
-/// Records baseline and winner on the same rows.
-async fn compare(
-    space: &SearchSpace,
-    rows: &Rows<'_>,
-    (default, winner): (&Choices, &Choices),
-    left: usize,
-    stopped: bool,
-    part: u64,
-    board: &mut Scoreboard<'_>,
-) -> Result<(), EvaluateError> {
-    let all: Vec<usize> = (0..rows.len()).collect();
-    let missing = board.missing(default, &all) + board.missing(winner, &all);
-    let wanted = if !stopped && missing <= left { all } else { board.common(default, winner) };
-    let mut results: Vec<Vec<RowResult>> = Vec::new();
-    for (i, choices) in [default, winner].into_iter().enumerate() {
-        results.push(rows.run(part + i as u64, &space.candidate(choices), &wanted).await?);
+    /// Whether a run of a plan was made before the first plan.
+    fn is_known(&self, planned: &PlannedRun) -> bool {
+        self.baseline.iter().any(|result| result.row == planned.row)
+            && unflat(self.space, &planned.choices) == self.space.default_choices()
     }
-    let mut results = results.into_iter();
-    board.record(TrialKind::Baseline, default, results.next().unwrap_or_default(), true);
-    if winner != default {
-        board.record(TrialKind::Full, winner, results.next().unwrap_or_default(), true);
+
+    /// Runs a plan, `whole` or cut. Gives the scores in its order, of the runs up to which it was completed, and how the search
+    /// ends where that is not all of them.
+    async fn run_plan(&mut self, plan: &[PlannedRun], whole: bool) -> (Vec<Option<f64>>, Option<Ended>) {
+        self.asked += plan.len();
+        let default = self.space.default_choices();
+        let (mut known, mut asked) = (Vec::new(), Vec::new());
+        for stretch in plan.chunk_by(|a, b| a.choices == b.choices) {
+            let choices = unflat(self.space, &stretch[0].choices);
+            let mut rows: Vec<usize> = stretch.iter().map(|run| run.row).collect();
+            let planned = |result: &mut RowResult| choices == default && rows.contains(&result.row);
+            let of_baseline: Vec<RowResult> = self.baseline.extract_if(.., planned).collect();
+            rows.retain(|row| of_baseline.iter().all(|result| result.row != *row));
+            known.push(of_baseline);
+            asked.push((choices, rows));
+        }
+        let (results, ended) = self.run_all(&asked).await;
+        let mut by_run: BTreeMap<(&Choices, usize), Option<f64>> = BTreeMap::new();
+        for (at, (((choices, _), mut of_baseline), results)) in
+            asked.iter().zip(known).zip(results).enumerate()
+        {
+            of_baseline.extend(results);
+            by_run.extend(of_baseline.iter().map(|result| ((choices, result.row), result.score())));
+            // Of a plan that is cut the last stretch may be longer when the run goes on.
+            let in_turn = whole || at + 1 < asked.len();
+            self.board.record(TrialKind::Minibatch, choices, of_baseline, in_turn);
+        }
+        let score = |run: &PlannedRun| by_run.get(&(&unflat(self.space, &run.choices), run.row)).copied();
+        (plan.iter().map_while(score).collect(), ended)
     }
-    Ok(())
+
+    /// Runs stretches of rows at once. Gives the results of the first ones, in the same order, and how the search ends where these
+    /// are not all: of those that a cap or an error cuts, it depends on timing which were completed.
+    async fn run_all(&mut self, stretches: &[(Choices, Vec<usize>)]) -> (Vec<Vec<RowResult>>, Option<Ended>) {
+        let before = self.run.counts_of(Stage::Search);
+        let first_part = self.next_part;
+        self.next_part += stretches.len() as u64;
+        let (store, space) = (self.rows, self.space);
+        let running = stretches.iter().zip(first_part..).map(|((choices, rows), part)| async move {
+            if rows.is_empty() {
+                return Ok(Vec::new());
+            }
+            store.run(part, &space.candidate(choices), rows).await
+        });
+        let ended: Vec<Result<Vec<RowResult>, EvaluateError>> = join_all(running).await;
+        let met = self.run.shared.purse.met(0..=self.next_part - 1);
+        let cut = met.map(|cap| format!("{cap} is reached before the next program runs were complete"));
+        if let Some(reason) = cut {
+            self.run.cap(&reason);
+            self.run.count_only(Stage::Search, before);
+            let without = stretches.iter().take_while(|(_, rows)| rows.is_empty());
+            return (without.map(|_| Vec::new()).collect(), Some(Ended::Stopped { reason }));
+        }
+        let mut results = Vec::with_capacity(stretches.len());
+        for (((choices, rows), part), result) in stretches.iter().zip(first_part..).zip(ended) {
+            match result {
+                Ok(result) => results.push(result),
+                Err(error) => return (results, Some(Ended::by(&error))),
+            }
+            self.forecast.note(part, choices, rows.len());
+        }
+        (results, None)
+    }
+
+    /// Records baseline and winner on the same rows: on all where there is room for those that are not known, else on those that
+    /// are known of both. Gives how the search ended.
+    async fn compare(&mut self, default: &Choices, winner: &Choices, left: usize, ended: Ended) -> Ended {
+        let both = if winner == default { vec![default] } else { vec![default, winner] };
+        let all: Vec<usize> = (0..self.rows.len()).collect();
+        let unknown = |choices: &&Choices| ((*choices).clone(), self.board.unknown(choices, &all));
+        let missing: Vec<(Choices, Vec<usize>)> = both.iter().map(unknown).collect();
+        let rows: usize = missing.iter().map(|(_, rows)| rows.len()).sum();
+        let needed = missing.iter().map(|(choices, rows)| self.forecast.row_of(choices).times(rows.len()));
+        let needed = needed.fold(RowCost::default(), RowCost::plus).expected;
+        let goes_on = matches!(ended, Ended::Complete | Ended::Early { .. });
+        let room = rows <= left && self.forecast.refusal(self.next_part, needed).is_none();
+        let (asked, error) = if goes_on && room { self.run_all(&missing).await } else { (Vec::new(), None) };
+        let wanted = if asked.len() == both.len() { all } else { self.board.common(default, winner) };
+        let mut asked = asked.into_iter();
+        for (kind, choices) in [TrialKind::Baseline, TrialKind::Full].into_iter().zip(both) {
+            let in_turn = goes_on && error.is_none();
+            self.board.complete(kind, choices, &wanted, (asked.next().unwrap_or_default(), in_turn));
+        }
+        if wanted.len() < self.rows.len() && winner != default {
+            let warning = format!(
+                "baseline and winner are compared on the {} of {} validation rows that both have run",
+                wanted.len(),
+                self.rows.len()
+            );
+            self.board.warnings.push(self.run.warn(warning));
+        }
+        error.unwrap_or(ended)
+    }
 }
 
 /// Choices as the planner has them: for each predictor its instruction, then its demo set where it has any.

@@ -23,24 +23,22 @@
 //!    by which rows it was lucky to get. On a recorded landscape this was worth more than everything else here.
 //! 2. **A start**: the default on up to 100 rows (at most an eighth of the budget), for everything is compared with it; and as
 //!    many combinations as the largest choice has options, each option equally often, on 4 rows each.
-//! 3. **A model** ([`teleprompt_tpe::bayes`]): the score of a combination on a row is the combination's value, the row's ease
-//!    and noise. Values share what their choices share: instruction, demo set, the two together within one predictor; and have
-//!    a small part of their own. Fitted anew, exactly, for every plan.
+//! 3. **A model** ([`teleprompt_tpe::bayes`]): the score of a combination on a row is the combination's value, what the row adds and
+//!    noise. Values share what their choices share: instruction, demo set, the two together within one predictor; and have
+//!    a small part of their own. What a row adds is shared too: with the same demo sets a model answers a row much alike, whatever
+//!    the instruction. So six instructions with one demo set on the same five rows are not thirty independent scores of that demo set,
+//!    but little more than five, and a good way to compare the six. How much all combinations, those with the same demo sets, and
+//!    each alone have of the variance is estimated from the scores. The model is fitted anew, exactly, for every plan.
 //! 4. **The knowledge gradient** says where a run pays: by how much the best expected value is expected to rise if a combination
-//!    were run on its next 5, 15, 40 or 100 rows, for each run. A row that nearly all get wrong, or right, counts for little: all
-//!    begin with the same rows, and would otherwise be tried one after the other on rows that tell none from another. The best
-//!    gets a chunk of rows; the next chunk is chosen as if
-//!    those had been seen, and so on, so that a plan can run at once.
+//!    were run on its next 5, 15, 40 or 100 rows, for each run, given which other combinations have seen these rows. The best gets
+//!    a chunk of rows; the next chunk is chosen as if those had been seen, and so on, so that a plan can run at once.
 //! 5. **The end**: the budget is spent, or no look ahead is worth [`worthwhile`](AdaptiveConfig::worthwhile). In that case leader
 //!    and default are run on further rows until it is clear whether the leader is better, for the knowledge gradient only asks
 //!    which is best, and not how safe the change is.
 //! 6. **The choice**: the best expected value, which is shrunk towards what similar combinations showed, so that the luckiest of
 //!    many does not win for its luck. The default is kept unless the leader is better with probability
 //!    [`guard`](AdaptiveConfig::guard). That probability is averaged over models in which combinations differ much or hardly at
-//!    all, weighed by how well each explains what was seen: a model that takes differences for granted finds them in noise. And
-//!    its noise is that of the two's own differences, row by row: near-twins differ by less. At 0.6, the usual guard, a
-//!    loss weighs about twice what a gain does; at 0.7 a winner was missed on a landscape where few candidates beat the default, at 0.5 the
-//!    default was lost twice as often where it is the best.
+//!    all, weighed by how well each explains what was seen: a model that takes differences for granted finds them in noise.
 //!
 //! What was measured and left out, since it did not pay: top-two sampling, learning the scale of differences for planning, a
 //! fixed last part of the budget for leader and default, noise fitted to the spread of the scores; halving by the model's expected
@@ -49,10 +47,10 @@
 //! simulated ones). These are of 60 seeds, beside our TPE. See `docs/BENCHMARKS.md`.
 //!
 //! # Limits
-//! Noise is that of right-or-wrong answers in the middle of the scale; finely graded scores, or nearly all right ones, are treated as
-//! noisier than they are, which costs runs: where few answers earn any score, it loses to the reference. With one predictor and a few dozen combinations, halving all
-//! of them on the same common rows finds as good a winner; it has no guard worth the name, and falls behind with more
-//! predictors.
+//! Scores have as much noise near 0 and 1 as in the middle of the scale; where few answers earn any score, the search is surer of the
+//! worse combinations than it should be. With one predictor and a few dozen combinations, halving all of them on the same common rows
+//! finds nearly as good a winner; it has no guard worth the name, and falls behind with more predictors. At half the usual budget
+//! the default is often kept for want of evidence.
 //!
 //! # Cost
 //! `budget` program runs at most, often fewer. A plan takes milliseconds.
@@ -64,6 +62,7 @@ mod model;
 mod planner;
 mod pool;
 mod rows;
+mod shares;
 mod space;
 
 pub use self::config::{AdaptiveConfig, Ingredients};

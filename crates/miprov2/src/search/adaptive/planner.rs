@@ -1,11 +1,12 @@
 //! The planner: what to run next, from what has been told.
 
 use rand::Rng;
+use serde::{Deserialize, Serialize};
 use teleprompt_core::rng;
 use teleprompt_tpe::bayes::{Evidence, Fit};
 
 use super::config::AdaptiveConfig;
-use super::look::{self, Ahead};
+use super::look::{Ahead, Looks};
 use super::model::Models;
 use super::pool;
 use super::rows::common_order;
@@ -21,7 +22,7 @@ pub struct PlannedRun {
 }
 
 /// What is believed of a combination's score over all rows there might be.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Belief {
     /// The expected score.
     pub mean: f64,
@@ -173,7 +174,7 @@ impl AdaptivePlanner {
     /// The decision if the search ended now, with what has been told.
     pub fn conclude(&self) -> Decision {
         let points = self.evidence.points();
-        let fit = self.models.main.fit(&self.evidence);
+        let fit = self.models.of(&self.evidence).fit(&self.evidence);
         let leader = self.leader(&fit);
         let posterior = fit.posterior(&[points[0].clone(), points[leader].clone()]);
         let belief = |of: usize| Belief { mean: posterior.mean()[of], sd: posterior.sd(of) };
@@ -192,6 +193,20 @@ impl AdaptivePlanner {
             spent: self.spent,
             end: self.end.unwrap_or(SearchEnd::Complete),
         }
+    }
+
+    /// What is believed of every combination with scores, in the order in which they were first planned.
+    pub fn beliefs(&self) -> Vec<(Vec<usize>, Belief)> {
+        let model = self.models.of(&self.evidence);
+        let fit = model.fit(&self.evidence);
+        let points = self.evidence.points().iter().enumerate();
+        let scored =
+            points.filter(|(point, _)| self.evidence.scores().iter().any(|score| score.point == *point));
+        let belief = |(_, point): (usize, &Vec<usize>)| {
+            let (mean, sd) = fit.at(point);
+            (point.clone(), Belief { mean, sd })
+        };
+        scored.map(belief).collect()
     }
 
     /// The combination with runs that has the best expected score, the first among equals.
@@ -225,6 +240,14 @@ impl AdaptivePlanner {
         if left == 0 {
             return;
         }
+        if self.is_perfect() {
+            // Nothing can be better; the rest of the default's rows tells whether that is so.
+            self.ask(0, self.order.len(), &mut left);
+            if self.asked.is_empty() {
+                self.end = Some(SearchEnd::NotWorthwhile);
+            }
+            return;
+        }
         let (leader, chunks) = self.chunks(left);
         for (point, rows) in chunks {
             let point = self.point(&point);
@@ -237,6 +260,12 @@ impl AdaptivePlanner {
         if self.asked.is_empty() {
             self.end = Some(SearchEnd::NotWorthwhile);
         }
+    }
+
+    /// Whether the default has scores, and the highest that there is on every row so far.
+    fn is_perfect(&self) -> bool {
+        let mut own = self.evidence.scores().iter().filter(|score| score.point == 0).peekable();
+        own.peek().is_some() && own.all(|score| score.value >= 1.0)
     }
 
     /// More rows for leader and default, the one that has come less far first, as long as it is not clear which is better.
@@ -254,22 +283,21 @@ impl AdaptivePlanner {
     /// The leader, and combinations with the numbers of their next rows.
     fn chunks(&self, mut left: usize) -> (usize, Vec<(Vec<usize>, usize)>) {
         let (horizon, evidence) = (&self.config.ingredients.horizon, &self.evidence);
-        let fit = self.models.main.fit(evidence);
+        let model = self.models.of(evidence);
+        let fit = model.fit(evidence);
         let pool = pool::pool(&self.space, evidence.points(), &fit, &mut self.random());
         let mut posterior = fit.posterior(&pool);
         let come = |point: &Vec<usize>| evidence.find(point).map_or(0, |index| self.progress[index]);
         let mut progress: Vec<usize> = pool.iter().map(come).collect();
-        let information = Ahead::information(&fit, evidence, &self.order);
         let mut chosen = Vec::with_capacity(self.config.chunks);
+        let mut looks = Looks::new(horizon, self.config.chunk_rows, self.config.worthwhile);
         for _ in 0..self.config.chunks {
-            let ahead = Ahead { information: &information, progress: &progress, horizon, left };
-            let Some(point) = look::next(&posterior, &ahead, self.config.worthwhile) else { break };
-            let from = progress[point];
-            let rows = (self.order.len() - from).min(self.config.chunk_rows).min(left);
-            posterior.anticipate(point, ahead.between(from, from + rows));
-            chosen.push((pool[point].clone(), rows));
-            progress[point] += rows;
-            left -= rows;
+            let ahead = Ahead::new(&model, &pool, &progress, self.order.len());
+            let Some(best) = looks.next(&posterior, &ahead, left) else { break };
+            posterior.anticipate(&best.says);
+            chosen.push((pool[best.point].clone(), best.rows));
+            progress[best.point] += best.rows;
+            left -= best.rows;
         }
         (self.leader(&fit), chosen)
     }

@@ -60,16 +60,26 @@ pub enum AdaptiveError {
 /// What a dimension of the space chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dimension {
+    /// An instruction beside demo sets.
     Instruction,
     Demos,
+    /// An instruction where there are no demo sets.
+    Alone,
+}
+
+impl Dimension {
+    /// Whether it decides how the model takes a row: instructions beside demo sets hardly do.
+    pub(super) fn leads(self) -> bool {
+        self != Self::Instruction
+    }
 }
 
 impl Space {
     /// The dimensions, each with its number of options.
     pub(super) fn dimensions(&self) -> Vec<(Dimension, usize)> {
         let of = |&(instructions, demos): &(usize, usize)| {
-            let demos = (demos > 0).then_some((Dimension::Demos, demos));
-            std::iter::once((Dimension::Instruction, instructions)).chain(demos)
+            let first = if demos > 0 { Dimension::Instruction } else { Dimension::Alone };
+            std::iter::once((first, instructions)).chain((demos > 0).then_some((Dimension::Demos, demos)))
         };
         self.predictors.iter().flat_map(of).collect()
     }
