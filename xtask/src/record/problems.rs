@@ -22,9 +22,6 @@ pub(crate) enum Ask {
     Kind,
     /// The name of the person that its last sentence asks about, `who`; problems of at most 160 bytes.
     Who,
-    /// The largest number in it, written in digits, `largest`: 10 to 100; problems of at most 130 bytes without fractions,
-    /// percentages, dates or other numbers.
-    Largest,
 }
 
 /// The rows of `folder/gsm8k`, in the order of the files.
@@ -51,12 +48,10 @@ fn row(problem: &str, ask: Ask) -> Option<Example> {
             ("question", question, "kind", kind(question)?.into())
         }
         Ask::Who => ("problem", problem, "who", who(last_sentence(problem))?.into()),
-        Ask::Largest => ("problem", problem, "largest", largest(problem)?.into()),
     };
     let most = match ask {
         Ask::Kind => 80,
         Ask::Who => 160,
-        Ask::Largest => 130,
     };
     let answer: serde_json::Value = answer;
     (text.len() <= most).then(|| Example {
@@ -154,22 +149,6 @@ fn who(question: &str) -> Option<&str> {
     }
 }
 
-/// The largest number of a problem that has several, all of them plain.
-fn largest(problem: &str) -> Option<u32> {
-    let mut numbers = Vec::new();
-    for word in problem.split_whitespace() {
-        let word =
-            word.trim_start_matches(['$', '(', '"']).trim_end_matches(['.', ',', '?', '!', ')', '"', ';']);
-        if word.contains(|c: char| c.is_numeric()) {
-            numbers.push(word.parse::<u32>().ok()?);
-        }
-    }
-    numbers.sort_unstable();
-    numbers.dedup();
-    let largest = *numbers.last()?;
-    (numbers.len() > 1 && (10..=100).contains(&largest)).then_some(largest)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -224,22 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_number_is_taken_where_all_are_plain() {
-        assert_eq!(largest("Ann has $12, Ben 30. Who has 5?"), Some(30));
-        for left_out in ["Ann has 12 pens.", "Half of 12 is 1/2 of 12", "5 of 12.5", "5 of 120", "3 and 20%"]
-        {
-            assert_eq!(largest(left_out), None, "{left_out}");
-        }
-    }
-
-    #[test]
     fn rows_have_the_input_that_is_asked_about() {
         let problem = "Ann has 12 pens and buys 30. How many pens does Ann have?";
         let kind = row(problem, Ask::Kind).unwrap();
         assert_eq!(kind.inputs.text("question"), "How many pens does Ann have?");
         assert_eq!(kind.labels.text("kind"), "count");
         assert_eq!(row(problem, Ask::Who).unwrap().labels.text("who"), "Ann");
-        assert_eq!(row(problem, Ask::Largest).unwrap().labels.text("largest"), "30");
         assert_eq!(row(&problem.repeat(3), Ask::Who), None);
         assert_eq!(at_most(vec![kind.clone(), kind.clone(), kind.clone()], "kind", 2).len(), 2);
     }

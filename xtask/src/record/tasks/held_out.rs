@@ -172,31 +172,4 @@ pub(super) const TASKS: &[Task] = &[
         candidates: 36,
         rows: 120,
     },
-    Task {
-        name: "gsm8k-largest-plain",
-        data: "gsm8k",
-        adapter: "plain",
-        measure: Measure::Close { field: "largest", zero_at: 20.0 },
-        source: Source::Problems { ask: Ask::Largest },
-        between: None,
-        start: Start::Settled,
-        steps: &[Step {
-            name: "look",
-            signature: "problem -> largest: int",
-            instructions: &[
-                "Write the largest number that the problem mentions.",
-                "Compare all numbers of the problem that are written in digits, and write the largest one. Do not solve the problem.",
-                "Write a number from the problem.",
-                "Solve the problem.",
-                "Write the largest number that the problem mentions.\nGive only `largest` (integer), without comments or explanations \
-                 around it.",
-                "Write the first number that the problem mentions.",
-            ],
-            demo_sets: 4,
-            demos: 5,
-            max_tokens: 5,
-        }],
-        candidates: 24,
-        rows: 80,
-    },
 ];
