@@ -5,7 +5,9 @@ use teleprompt_miprov2::adaptive::AdaptiveConfig;
 use crate::error::Error;
 
 /// What is changed, by name.
-pub(crate) const CHANGES: [&str; 14] = [
+pub(crate) const CHANGES: [&str; 16] = [
+    "rows shared by ease alone",
+    "shares as assumed",
     "rows not stratified",
     "no own effects",
     "no pair effects",
@@ -15,7 +17,7 @@ pub(crate) const CHANGES: [&str; 14] = [
     "scale not averaged",
     "no early end",
     "no confirmation",
-    "a guard of 0.6",
+    "a guard of 0.7",
     "1 chunk at once",
     "4 chunks",
     "16 chunks",
@@ -26,6 +28,8 @@ pub(crate) const CHANGES: [&str; 14] = [
 pub(crate) fn apply(change: &str, config: &mut AdaptiveConfig) -> Result<(), Error> {
     let ingredients = &mut config.ingredients;
     match change {
+        "rows shared by ease alone" => ingredients.rows_by_demos = false,
+        "shares as assumed" => ingredients.assumed_scores = 1e9,
         "rows not stratified" => ingredients.stratify = false,
         "no own effects" => ingredients.own_sd = 0.0,
         "no pair effects" => ingredients.pair_sd = 0.0,
@@ -35,7 +39,7 @@ pub(crate) fn apply(change: &str, config: &mut AdaptiveConfig) -> Result<(), Err
         "scale not averaged" => ingredients.scales = vec![1.0],
         "no early end" => config.worthwhile = 0.0,
         "no confirmation" => ingredients.sure = 0.0,
-        "a guard of 0.6" => config.guard = 0.6,
+        "a guard of 0.7" => config.guard = 0.7,
         "1 chunk at once" => config.chunks = 1,
         "4 chunks" => config.chunks = 4,
         "16 chunks" => config.chunks = 16,

@@ -46,6 +46,8 @@ pub struct Ingredients {
     pub rest_share: f64,
     /// How many scores the assumed variance and shares count for; above 0.
     pub assumed_scores: f64,
+    /// Whether the model knows what combinations with the same demo sets have in common on a row; else it takes that for noise.
+    pub rows_by_demos: bool,
     /// The rows ahead that a look weighs, ascending.
     pub horizon: Vec<usize>,
     /// The default's first rows, at most; it never gets more than an eighth of the budget at the start.
@@ -73,11 +75,12 @@ impl Default for Ingredients {
             ease_share: 0.42,
             rest_share: 0.2,
             assumed_scores: 20.0,
+            rows_by_demos: true,
             horizon: vec![5, 15, 40, 100],
             start_default: 100,
             start_rows: 4,
             sure: 0.95,
-            scales: vec![0.3, 0.6, 1.0, 1.5],
+            scales: vec![0.15, 0.3, 0.6, 1.0, 1.5],
         }
     }
 }
@@ -89,7 +92,7 @@ impl AdaptiveConfig {
             budget,
             chunks: 8,
             chunk_rows: (budget / 600).clamp(5, 25),
-            guard: 0.55,
+            guard: 0.6,
             worthwhile: 1e-4,
             ingredients: Ingredients::default(),
         }

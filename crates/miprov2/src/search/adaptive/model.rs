@@ -84,5 +84,9 @@ fn parts_of(space: &Space, parts: &Ingredients, shares: Shares) -> (ChoiceKernel
             rows = rows.with_pair(d - 1, d, rest / 2.0 / pairs);
         }
     }
+    if !parts.rows_by_demos {
+        let ease = shares.variance * shares.ease;
+        return (values, ChoiceKernel::additive(ease, Vec::new()), shares.variance - ease);
+    }
     (values, rows, noise)
 }
