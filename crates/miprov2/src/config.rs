@@ -91,7 +91,7 @@ impl Default for ReferenceSearch {
 }
 
 /// How the combinations are searched. The default is the adaptive search: for the same number of program runs it finds better programs
-/// than the reference's on the landscapes that were measured, held-out ones among them (`docs/BENCHMARKS.md`, search). No strategy proposes
+/// than the reference's on nearly all landscapes that were measured, held-out ones among them (`docs/BENCHMARKS.md`, search). No strategy proposes
 /// again in mid-search: later rounds of [`teleprompt_propose::Proposer::refine`] are not shown to pay; the proposer's
 /// documentation has the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
