@@ -40,11 +40,10 @@
 //!    [`guard`](AdaptiveConfig::guard). That probability is averaged over models in which combinations differ much or hardly at
 //!    all, weighed by how well each explains what was seen: a model that takes differences for granted finds them in noise.
 //!
-//! What was measured and left out, since it did not pay: top-two sampling, learning the scale of differences for planning, a
-//! fixed last part of the budget for leader and default, noise fitted to the spread of the scores; halving by the model's expected
-//! values in place of the knowledge gradient (public landscapes at the reference's cost: 0.8 of its regret, not 0.5); fewer first rows
-//! for the default (with 20, two to three times the harm; regret 0.47 and not 0.54 on public landscapes, 0.58 and not 0.55 on
-//! simulated ones). These are of 60 seeds, beside our TPE. See `docs/BENCHMARKS.md`.
+//! What was measured and left out, since it did not pay: top-two sampling, a fixed last part of the budget for leader and default, a
+//! demo set "none" that is set apart from the others; halving by the model's expected values in place of the knowledge gradient (public
+//! landscapes at the reference's cost: 0.8 of its regret, where the knowledge gradient had 0.5); fewer first rows for the default (with 20,
+//! two to three times the harm). See `docs/BENCHMARKS.md`.
 //!
 //! # Limits
 //! Scores have as much noise near 0 and 1 as in the middle of the scale; where few answers earn any score, the search is surer of the
