@@ -149,7 +149,7 @@ pub struct AdaptiveSearch {
 
 impl Default for AdaptiveSearch {
     fn default() -> Self {
-        Self { program_runs: ProgramRuns::Nominal, chunks: 8, require_improvement: 0.6 }
+        Self { program_runs: ProgramRuns::Nominal, chunks: 8, require_improvement: 0.55 }
     }
 }
 

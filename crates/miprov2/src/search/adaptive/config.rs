@@ -92,7 +92,7 @@ impl AdaptiveConfig {
             budget,
             chunks: 8,
             chunk_rows: (budget / 600).clamp(5, 25),
-            guard: 0.6,
+            guard: 0.55,
             worthwhile: 1e-4,
             ingredients: Ingredients::default(),
         }
