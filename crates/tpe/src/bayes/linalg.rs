@@ -96,25 +96,12 @@ impl Square {
         }
     }
 
-    /// Solves `U x = b` in place, `U` being upper triangular.
+    /// Solves `U x = b` in place, `U` being upper triangular; a shorter `b` by as much of the matrix.
     pub(super) fn solve_upper(&self, b: &mut [f64]) {
-        for i in (0..self.n).rev() {
-            let row = self.row(i);
-            let pivot = row[i];
-            b[i] = if pivot == 0.0 { 0.0 } else { (b[i] - dot(&row[i + 1..], &b[i + 1..])) / pivot };
-        }
-    }
-
-    /// Solves `L^T x = b` in place, `L` being lower triangular; a shorter `b` by as much of the matrix.
-    pub(super) fn solve_lower_transposed(&self, b: &mut [f64]) {
         for i in (0..b.len()).rev() {
             let row = self.row(i);
             let pivot = row[i];
-            let x = if pivot == 0.0 { 0.0 } else { b[i] / pivot };
-            b[i] = x;
-            for (b, l) in b[..i].iter_mut().zip(row) {
-                *b -= x * l;
-            }
+            b[i] = if pivot == 0.0 { 0.0 } else { (b[i] - dot(&row[i + 1..], &b[i + 1..])) / pivot };
         }
     }
 

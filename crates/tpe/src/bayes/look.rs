@@ -37,6 +37,7 @@ pub struct NestedRows<'a> {
     noise_variance: f64,
     points: Vec<&'a [usize]>,
     lower: Square,
+    upper: Square,
 }
 
 impl BayesLinear {
@@ -47,7 +48,13 @@ impl BayesLinear {
         let noise = |i, j| if i == j { self.noise_variance } else { 0.0 };
         let covariance = |i: usize, j: usize| self.rows.covariance(points[i], points[j]) + noise(i, j);
         let lower = Square::symmetric(points.len(), covariance).cholesky();
-        NestedRows { rows: &self.rows, noise_variance: self.noise_variance, points, lower }
+        NestedRows {
+            rows: &self.rows,
+            noise_variance: self.noise_variance,
+            points,
+            upper: lower.transposed(),
+            lower,
+        }
     }
 }
 
@@ -74,7 +81,7 @@ impl NestedRows<'_> {
                 }
             }
             // The first so many rows and columns of a triangular inverse are the inverse of as many: one solve serves all.
-            self.lower.solve_lower_transposed(&mut others);
+            self.upper.solve_upper(&mut others);
             for other in &mut others {
                 *other /= information;
             }

@@ -92,12 +92,14 @@ struct Worth {
 pub(super) struct Looks<'a> {
     /// Numbers of rows ahead to weigh. The whole horizon counts, and not only the next chunk: between two good candidates a single
     /// chunk seldom changes the mind, so that its gain is next to nothing though twenty chunks would pay.
-    pub(super) horizon: &'a [usize],
+    horizon: &'a [usize],
     /// Rows of a chunk.
-    pub(super) chunk_rows: usize,
+    chunk_rows: usize,
     /// The search ends when no look is worth this.
-    pub(super) worthwhile: f64,
+    worthwhile: f64,
+    /// By point of the pool; `None` where nobody looks, or no row is left.
     worth: Vec<Option<Worth>>,
+    /// Chunks chosen so far.
     chunks: usize,
 }
 
@@ -162,11 +164,9 @@ impl<'a> Looks<'a> {
         runs.dedup();
         runs.retain(|&m| m > 0);
         let gains = posterior.knowledge_gradient(rivals, &ahead.looks(point, &runs));
-        let rates = gains.iter().zip(&runs).map(|(gain, &m)| gain / m as f64);
-        let highest = |values: &mut dyn Iterator<Item = f64>| values.reduce(f64::max);
         Some(Worth {
-            rate: highest(&mut rates.into_iter())?,
-            gain: highest(&mut gains.iter().copied())?,
+            rate: gains.iter().zip(&runs).map(|(gain, &m)| gain / m as f64).reduce(f64::max)?,
+            gain: gains.iter().copied().reduce(f64::max)?,
             chunk: self.chunks,
         })
     }

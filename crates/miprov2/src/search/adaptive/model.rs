@@ -42,12 +42,18 @@ impl Models {
         model
     }
 
-    /// The probability that point `a` of the evidence is better than point `b`: the mean over the scales, each weighed by how
+    /// The probability that point `a` of the evidence is better than point `b`, by its model: the mean over the scales, each weighed by how
     /// well it explains the scores. One scale alone would take a landscape without differences for one with the usual ones,
     /// and the luckiest of many candidates for a good one.
-    pub(super) fn probability_above(&self, evidence: &Evidence, a: usize, b: usize) -> f64 {
+    pub(super) fn probability_above(
+        &self,
+        model: &BayesLinear,
+        evidence: &Evidence,
+        a: usize,
+        b: usize,
+    ) -> f64 {
         let pair = [evidence.points()[a].clone(), evidence.points()[b].clone()];
-        let fits = self.of(evidence).fit_at_scales(evidence, &self.parts.scales);
+        let fits = model.fit_at_scales(evidence, &self.parts.scales);
         let of = |fit: &Fit<'_>| (fit.log_evidence(), fit.posterior(&pair).probability_above(0, 1));
         mean_by_evidence(&fits.iter().map(of).collect::<Vec<_>>())
     }

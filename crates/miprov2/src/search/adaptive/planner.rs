@@ -3,7 +3,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use teleprompt_core::rng;
-use teleprompt_tpe::bayes::{Evidence, Fit};
+use teleprompt_tpe::bayes::{BayesLinear, Evidence, Fit};
 
 use super::config::AdaptiveConfig;
 use super::look::{Ahead, Looks};
@@ -174,11 +174,12 @@ impl AdaptivePlanner {
     /// The decision if the search ended now, with what has been told.
     pub fn conclude(&self) -> Decision {
         let points = self.evidence.points();
-        let fit = self.models.of(&self.evidence).fit(&self.evidence);
+        let model = self.models.of(&self.evidence);
+        let fit = model.fit(&self.evidence);
         let leader = self.leader(&fit);
         let posterior = fit.posterior(&[points[0].clone(), points[leader].clone()]);
         let belief = |of: usize| Belief { mean: posterior.mean()[of], sd: posterior.sd(of) };
-        let p_better = self.models.probability_above(&self.evidence, leader, 0);
+        let p_better = self.models.probability_above(&model, &self.evidence, leader, 0);
         let winner = if p_better >= self.config.guard { leader } else { 0 };
         Decision {
             winner: points[winner].clone(),
@@ -243,18 +244,16 @@ impl AdaptivePlanner {
         if self.is_perfect() {
             // Nothing can be better; the rest of the default's rows tells whether that is so.
             self.ask(0, self.order.len(), &mut left);
-            if self.asked.is_empty() {
-                self.end = Some(SearchEnd::NotWorthwhile);
+        } else {
+            let model = self.models.of(&self.evidence);
+            let (leader, chunks) = self.chunks(&model, left);
+            for (point, rows) in chunks {
+                let point = self.point(&point);
+                self.ask(point, rows, &mut left);
             }
-            return;
-        }
-        let (leader, chunks) = self.chunks(left);
-        for (point, rows) in chunks {
-            let point = self.point(&point);
-            self.ask(point, rows, &mut left);
-        }
-        if self.asked.is_empty() {
-            self.confirm(leader, left);
+            if self.asked.is_empty() {
+                self.confirm(&model, leader, left);
+            }
         }
         // Rows may be left of combinations that nobody expects anything of.
         if self.asked.is_empty() {
@@ -269,9 +268,9 @@ impl AdaptivePlanner {
     }
 
     /// More rows for leader and default, the one that has come less far first, as long as it is not clear which is better.
-    fn confirm(&mut self, leader: usize, mut left: usize) {
+    fn confirm(&mut self, model: &BayesLinear, leader: usize, mut left: usize) {
         let sure = self.config.ingredients.sure;
-        if leader == 0 || self.models.probability_above(&self.evidence, leader, 0) >= sure {
+        if leader == 0 || self.models.probability_above(model, &self.evidence, leader, 0) >= sure {
             return;
         }
         for _ in 0..self.config.chunks {
@@ -281,9 +280,8 @@ impl AdaptivePlanner {
     }
 
     /// The leader, and combinations with the numbers of their next rows.
-    fn chunks(&self, mut left: usize) -> (usize, Vec<(Vec<usize>, usize)>) {
+    fn chunks(&self, model: &BayesLinear, mut left: usize) -> (usize, Vec<(Vec<usize>, usize)>) {
         let (horizon, evidence) = (&self.config.ingredients.horizon, &self.evidence);
-        let model = self.models.of(evidence);
         let fit = model.fit(evidence);
         let pool = pool::pool(&self.space, evidence.points(), &fit, &mut self.random());
         let mut posterior = fit.posterior(&pool);
@@ -292,7 +290,7 @@ impl AdaptivePlanner {
         let mut chosen = Vec::with_capacity(self.config.chunks);
         let mut looks = Looks::new(horizon, self.config.chunk_rows, self.config.worthwhile);
         for _ in 0..self.config.chunks {
-            let ahead = Ahead::new(&model, &pool, &progress, self.order.len());
+            let ahead = Ahead::new(model, &pool, &progress, self.order.len());
             let Some(best) = looks.next(&posterior, &ahead, left) else { break };
             posterior.anticipate(&best.says);
             chosen.push((pool[best.point].clone(), best.rows));
