@@ -13,6 +13,7 @@ use teleprompt_propose::Proposer;
 use crate::caps::{Caps, TokenPrice};
 use crate::checkpoint::Place;
 use crate::gate::{Sleep, StopSignal};
+use crate::search::adaptive::GUARD;
 
 /// The reference's presets: how many candidates, how many validation rows.
 ///
@@ -149,7 +150,7 @@ pub struct AdaptiveSearch {
 
 impl Default for AdaptiveSearch {
     fn default() -> Self {
-        Self { program_runs: ProgramRuns::Nominal, chunks: 8, require_improvement: 0.55 }
+        Self { program_runs: ProgramRuns::Nominal, chunks: 8, require_improvement: GUARD }
     }
 }
 

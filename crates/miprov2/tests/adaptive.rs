@@ -105,6 +105,25 @@ fn a_change_is_confirmed_before_it_is_proposed() {
 }
 
 #[test]
+fn the_last_runs_are_for_leader_and_default_while_it_is_open_which_is_better() {
+    // All are equally good.
+    let score = |run: &PlannedRun| Some(f64::from(u8::from(hash(&[run.choices[1], run.row]) < 0.5)));
+    let last = |reserve: f64, seed: u64| {
+        let mut config = AdaptiveConfig::new(600);
+        (config.worthwhile, config.ingredients.reserve) = (0.0, reserve);
+        let (decision, plans) = search(&space(&[(3, 6)], 400), config, seed, score);
+        let run: BTreeSet<_> = plans[plans.len() - 1].iter().map(|run| run.choices.clone()).collect();
+        (decision.leader != [0, 0] && decision.p_better < 0.95, run.len())
+    };
+    let open: Vec<usize> =
+        (0..12).map(|seed| last(0.3, seed)).filter(|(open, _)| *open).map(|of| of.1).collect();
+    // But for a search in which the default itself had been the leader until then.
+    let others = open.iter().filter(|&&combinations| combinations > 2).count();
+    assert!(open.len() > 6 && others <= 1, "{open:?}");
+    assert!((0..12).any(|seed| last(0.0, seed).1 > 2));
+}
+
+#[test]
 fn all_right_and_all_wrong_keep_the_default() {
     for value in [0.0, 1.0] {
         let (decision, _) = search(&space(&[(3, 6)], 60), AdaptiveConfig::new(600), 1, |_| Some(value));

@@ -5,7 +5,7 @@ use teleprompt_miprov2::adaptive::AdaptiveConfig;
 use crate::error::Error;
 
 /// What is changed, by name.
-pub(crate) const CHANGES: [&str; 16] = [
+pub(crate) const CHANGES: [&str; 17] = [
     "rows shared by ease alone",
     "shares as assumed",
     "rows not stratified",
@@ -17,6 +17,7 @@ pub(crate) const CHANGES: [&str; 16] = [
     "scale not averaged",
     "no early end",
     "no confirmation",
+    "nothing kept in reserve",
     "a guard of 0.7",
     "1 chunk at once",
     "4 chunks",
@@ -39,6 +40,7 @@ pub(crate) fn apply(change: &str, config: &mut AdaptiveConfig) -> Result<(), Err
         "scale not averaged" => ingredients.scales = vec![1.0],
         "no early end" => config.worthwhile = 0.0,
         "no confirmation" => ingredients.sure = 0.0,
+        "nothing kept in reserve" => ingredients.reserve = 0.0,
         "a guard of 0.7" => config.guard = 0.7,
         "1 chunk at once" => config.chunks = 1,
         "4 chunks" => config.chunks = 4,

@@ -1,5 +1,8 @@
 //! The settings of the adaptive search.
 
+/// The default is kept unless the leader is better with this probability: a little above one half, so that a tie keeps it.
+pub(crate) const GUARD: f64 = 0.55;
+
 /// How the adaptive search spends its program runs.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -14,7 +17,7 @@ pub struct AdaptiveConfig {
     /// The default is kept unless the leader is better with at least this probability, in `[0, 1]`.
     pub guard: f64,
     /// The search ends when no further look is expected to raise the winner's score by as much as this; at least 0. With
-    /// 0 the whole budget is spent, as long as there are rows to run.
+    /// 0 the whole budget is spent, as long as combinations that could be the best have rows to run.
     pub worthwhile: f64,
     /// What the model is made of. The values were measured; there is rarely a reason to change them.
     pub ingredients: Ingredients,
@@ -52,11 +55,13 @@ pub struct Ingredients {
     pub horizon: Vec<usize>,
     /// The default's first rows, at most; it never gets more than an eighth of the budget at the start.
     pub start_default: usize,
-    /// The first rows of each combination that the search begins with.
+    /// The first rows of each combination that the search begins with; at least 1.
     pub start_rows: usize,
-    /// When no look pays any more, leader and default are run on further rows until the leader is better with this
-    /// probability.
+    /// When no look pays any more, or only the reserve is left, leader and default are run on further rows until the leader is better
+    /// with this probability, or with [`guard`](AdaptiveConfig::guard) where that is higher; 0 takes that out.
     pub sure: f64,
+    /// At most this share of the budget is kept for that, in `[0, 1]`.
+    pub reserve: f64,
     /// Factors of all standard deviations between combinations, each as likely as the others before anything is seen. The
     /// probability of being better is the mean over them, weighed by how well each explains the scores.
     pub scales: Vec<f64>,
@@ -80,6 +85,7 @@ impl Default for Ingredients {
             start_default: 100,
             start_rows: 4,
             sure: 0.95,
+            reserve: 0.3,
             scales: vec![0.15, 0.3, 0.6, 1.0, 1.5],
         }
     }
@@ -92,7 +98,7 @@ impl AdaptiveConfig {
             budget,
             chunks: 8,
             chunk_rows: (budget / 600).clamp(5, 25),
-            guard: 0.55,
+            guard: GUARD,
             worthwhile: 1e-4,
             ingredients: Ingredients::default(),
         }
@@ -111,7 +117,9 @@ impl AdaptiveConfig {
             ((0.0..=1.0).contains(&self.guard), ("guard", "must be in 0 to 1")),
             (variance(&self.worthwhile), ("worthwhile", "must be finite and at least 0")),
             (sds.iter().all(variance), ("ingredients", "a standard deviation must be finite and at least 0")),
+            (parts.start_rows > 0, ("start_rows", "must be at least 1")),
             ((0.0..=1.0).contains(&parts.sure), ("sure", "must be in 0 to 1")),
+            ((0.0..=1.0).contains(&parts.reserve), ("reserve", "must be in 0 to 1")),
             (positive(parts.score_variance), ("score_variance", "must be finite and above 0")),
             (positive(parts.assumed_scores), ("assumed_scores", "must be finite and above 0")),
             (

@@ -47,12 +47,12 @@ pub(crate) fn first_rows(run: &Run<'_>, budget: usize) -> Vec<usize> {
     rows
 }
 
-/// The most rounds of program runs that follow one another in a search of `runs`, what fails aside: the start, the plans, and the
-/// rest of baseline and winner.
-pub(crate) fn chain(settings: &AdaptiveSearch, runs: usize) -> usize {
+/// How many rounds of program runs follow one another in a search of `runs` over so many rows, if it spends them and nothing
+/// fails: the start, the plans, and the rest of baseline and winner. An early end takes fewer, plans that are not full more.
+pub(crate) fn chain(settings: &AdaptiveSearch, runs: usize, rows: usize) -> usize {
     let config = AdaptiveConfig::new(runs);
     let left = runs.saturating_sub(config.ingredients.start_default.min(runs.div_ceil(8)));
-    2 + left.div_ceil(settings.chunks.saturating_mul(config.chunk_rows).max(1))
+    2 + left.div_ceil(settings.chunks.saturating_mul(config.chunk_rows.min(rows)).max(1))
 }
 
 /// Runs the search within `budget` program runs, after its first rows, of which `baseline` are the results; what is found is at

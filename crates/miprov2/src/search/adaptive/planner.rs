@@ -34,9 +34,9 @@ pub struct Belief {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SearchEnd {
-    /// The budget is spent, or every row that was worth it has been run.
+    /// The budget is spent.
     Complete,
-    /// No further run was worth its cost.
+    /// No further run was worth its cost, or no row was left that could change the winner.
     NotWorthwhile,
 }
 
@@ -152,7 +152,7 @@ impl AdaptivePlanner {
         }
         for (index, result) in results.iter().enumerate() {
             if let Some(value) = *result
-                && !value.is_finite()
+                && !(0.0..=1.0).contains(&value)
             {
                 return Err(AdaptiveError::Score { index, value });
             }
@@ -200,20 +200,30 @@ impl AdaptivePlanner {
     pub fn beliefs(&self) -> Vec<(Vec<usize>, Belief)> {
         let model = self.models.of(&self.evidence);
         let fit = model.fit(&self.evidence);
-        let points = self.evidence.points().iter().enumerate();
-        let scored =
-            points.filter(|(point, _)| self.evidence.scores().iter().any(|score| score.point == *point));
-        let belief = |(_, point): (usize, &Vec<usize>)| {
+        let scored = self.evidence.points().iter().zip(self.scored()).filter(|(_, scored)| *scored);
+        let belief = |(point, _): (&Vec<usize>, bool)| {
             let (mean, sd) = fit.at(point);
             (point.clone(), Belief { mean, sd })
         };
         scored.map(belief).collect()
     }
 
-    /// The combination with runs that has the best expected score, the first among equals.
+    /// Whether each combination has a score.
+    fn scored(&self) -> Vec<bool> {
+        let mut scored = vec![false; self.evidence.points().len()];
+        for score in self.evidence.scores() {
+            scored[score.point] = true;
+        }
+        scored
+    }
+
+    /// The combination with scores that has the best expected one, the first among equals; the default where there is none.
     fn leader(&self, fit: &Fit<'_>) -> usize {
+        let scored = self.scored();
         let means: Vec<f64> = self.evidence.points().iter().map(|point| fit.mean_at(point)).collect();
-        (0..means.len()).fold(0, |best, point| if means[point] > means[best] { point } else { best })
+        let better =
+            |point: usize, best: usize| scored[point] && (!scored[best] || means[point] > means[best]);
+        (0..means.len()).fold(0, |best, point| if better(point, best) { point } else { best })
     }
 
     /// The first plan: the default, then as many combinations as the largest dimension has options, each option equally
@@ -228,6 +238,9 @@ impl AdaptivePlanner {
         self.ask(0, of_default, &mut left);
         let mut left = left.min(budget / 2);
         for point in pool::spread(&self.space, self.seed) {
+            if left == 0 {
+                break;
+            }
             let point = self.point(&point);
             if self.progress[point] == 0 {
                 self.ask(point, rows, &mut left);
@@ -246,13 +259,19 @@ impl AdaptivePlanner {
             self.ask(0, self.order.len(), &mut left);
         } else {
             let model = self.models.of(&self.evidence);
-            let (leader, chunks) = self.chunks(&model, left);
-            for (point, rows) in chunks {
-                let point = self.point(&point);
-                self.ask(point, rows, &mut left);
+            let fit = model.fit(&self.evidence);
+            let leader = self.leader(&fit);
+            let reserve = self.reserve(leader);
+            let plan = self.config.chunks.saturating_mul(self.config.chunk_rows);
+            let is_open = left.saturating_sub(reserve) < plan && self.is_open(&model, leader);
+            let free = if is_open { left.saturating_sub(reserve) } else { left };
+            let chunks = self.chunks(&model, &fit, leader, free);
+            for (point, rows) in &chunks {
+                let point = self.point(point);
+                self.ask(point, *rows, &mut left);
             }
-            if self.asked.is_empty() {
-                self.confirm(&model, leader, left);
+            if chunks.is_empty() && (is_open || self.is_open(&model, leader)) {
+                self.confirm(leader, left);
             }
         }
         // Rows may be left of combinations that nobody expects anything of.
@@ -267,23 +286,40 @@ impl AdaptivePlanner {
         own.peek().is_some() && own.all(|score| score.value >= 1.0)
     }
 
-    /// More rows for leader and default, the one that has come less far first, as long as it is not clear which is better.
-    fn confirm(&mut self, model: &BayesLinear, leader: usize, mut left: usize) {
+    /// The program runs that are left for the comparison of leader and default: what their rows take, but no more than a share of the budget.
+    fn reserve(&self, leader: usize) -> usize {
+        let most = self.config.ingredients.reserve * self.config.budget as f64;
+        (2 * self.order.len() - self.progress[leader] - self.progress[0]).min(most as usize)
+    }
+
+    /// Whether it is not clear that the leader is better than the default.
+    fn is_open(&self, model: &BayesLinear, leader: usize) -> bool {
         let sure = self.config.ingredients.sure;
-        if leader == 0 || self.models.probability_above(model, &self.evidence, leader, 0) >= sure {
-            return;
-        }
+        let sure = if sure > 0.0 { sure.max(self.config.guard) } else { 0.0 };
+        leader != 0 && self.models.probability_above(model, &self.evidence, leader, 0) < sure
+    }
+
+    /// More rows for leader and default, the one that has come less far first.
+    fn confirm(&mut self, leader: usize, mut left: usize) {
         for _ in 0..self.config.chunks {
             let point = if self.progress[leader] < self.progress[0] { leader } else { 0 };
             self.ask(point, self.config.chunk_rows, &mut left);
         }
     }
 
-    /// The leader, and combinations with the numbers of their next rows.
-    fn chunks(&self, model: &BayesLinear, mut left: usize) -> (usize, Vec<(Vec<usize>, usize)>) {
+    /// Combinations with the numbers of their next rows, `left` in all at most.
+    fn chunks(
+        &self,
+        model: &BayesLinear,
+        fit: &Fit<'_>,
+        leader: usize,
+        mut left: usize,
+    ) -> Vec<(Vec<usize>, usize)> {
+        if left == 0 {
+            return Vec::new();
+        }
         let (horizon, evidence) = (&self.config.ingredients.horizon, &self.evidence);
-        let fit = model.fit(evidence);
-        let pool = pool::pool(&self.space, evidence.points(), &fit, &mut self.random());
+        let pool = pool::pool(&self.space, evidence.points(), leader, fit, &mut self.random());
         let mut posterior = fit.posterior(&pool);
         let come = |point: &Vec<usize>| evidence.find(point).map_or(0, |index| self.progress[index]);
         let mut progress: Vec<usize> = pool.iter().map(come).collect();
@@ -297,7 +333,7 @@ impl AdaptivePlanner {
             progress[best.point] += best.rows;
             left -= best.rows;
         }
-        (self.leader(&fit), chosen)
+        chosen
     }
 
     /// The random stream of this plan.

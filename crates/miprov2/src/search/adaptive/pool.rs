@@ -68,36 +68,38 @@ pub(super) fn spread(space: &Space, seed: u64) -> Vec<Vec<usize>> {
     chosen
 }
 
-/// The points that a decision weighs: the [`WEIGHED`] most promising, by the expected value plus twice its standard deviation.
+/// The points that a decision weighs: the [`WEIGHED`] most promising, by the expected value plus twice its standard deviation, and
+/// in any case the default and the leader, of the index `leader` among those seen: the best that there is has to be beaten, and
+/// what it was run on is known.
 pub(super) fn pool(
     space: &Space,
     seen: &[Vec<usize>],
+    leader: usize,
     fit: &Fit<'_>,
     random: &mut impl Rng,
 ) -> Vec<Vec<usize>> {
-    let points = whole(space).unwrap_or_else(|| promising(&space.options(), seen, fit, random));
+    let points = whole(space).unwrap_or_else(|| promising(space, seen, fit, random));
     let upper = |point: &[usize]| {
         let (mean, sd) = fit.at(point);
         mean + 2.0 * sd
     };
     let mut rated: Vec<(f64, Vec<usize>)> = points.into_iter().map(|point| (upper(&point), point)).collect();
     rated.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    rated.truncate(WEIGHED);
-    rated.into_iter().map(|(_, point)| point).collect()
+    let mut pool: Vec<Vec<usize>> = rated.into_iter().map(|(_, point)| point).collect();
+    let others = pool.split_off(pool.len().min(WEIGHED));
+    pool.extend(others.into_iter().filter(|point| *point == space.default || *point == seen[leader]));
+    pool
 }
 
 /// Of a space too large to list: what has been seen to be good, what lies one change from it, what drawn functions have for
 /// their best, and some by chance.
-fn promising(
-    options: &[usize],
-    seen: &[Vec<usize>],
-    fit: &Fit<'_>,
-    random: &mut impl Rng,
-) -> Vec<Vec<usize>> {
+fn promising(space: &Space, seen: &[Vec<usize>], fit: &Fit<'_>, random: &mut impl Rng) -> Vec<Vec<usize>> {
+    let options = &space.options();
     let mut rated: Vec<(f64, &Vec<usize>)> = seen.iter().map(|point| (fit.mean_at(point), point)).collect();
     rated.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut points: BTreeSet<Vec<usize>> =
         rated.iter().take(KEPT).map(|(_, point)| (*point).clone()).collect();
+    points.insert(space.default.clone());
     if seen.len() >= MOST_SEEN {
         return points.into_iter().collect();
     }

@@ -47,8 +47,8 @@ pub enum AdaptiveError {
     /// The model takes a setting or a score for impossible.
     #[error("the model of scores: {0}")]
     Model(#[from] teleprompt_tpe::Error),
-    /// A score is not finite.
-    #[error("result {index} of the plan is {value}: a score must be finite")]
+    /// A score is not in `[0, 1]`.
+    #[error("result {index} of the plan is {value}: a score must be in 0 to 1")]
     Score {
         /// Its place in the plan.
         index: usize,
