@@ -180,6 +180,12 @@ impl Spent {
         }
     }
 
+    /// A share of this for each of `parts`, at least 1, rounded up.
+    pub(crate) fn each_of(self, parts: usize) -> Self {
+        let share = |n: u64| n.div_ceil(parts.max(1) as u64);
+        Self { calls: share(self.calls), tokens: share(self.tokens), nano_usd: share(self.nano_usd) }
+    }
+
     /// This much, `factor` times, rounded up.
     pub(crate) fn scaled(self, factor: f64) -> Self {
         let scale = |n: u64| (n as f64 * factor).ceil() as u64;
@@ -273,7 +279,7 @@ impl Purse {
     pub(crate) fn cost(&self, model: &ModelId, usage: &Usage) -> Spent {
         Spent {
             calls: 1,
-            tokens: usage.input_tokens + usage.output_tokens,
+            tokens: usage.input_tokens.saturating_add(usage.output_tokens),
             nano_usd: self.prices.get(model.as_str()).map_or(0, |price| price.nanos(usage)),
         }
     }
@@ -400,7 +406,7 @@ impl Purse {
         }
         let open = self.caps.open_completion.unwrap_or(OPEN_COMPLETION);
         let completions = u64::from(request.settings.n.unwrap_or(1).max(1));
-        let output_tokens = completions * request.settings.max_tokens.map_or(open, u64::from);
+        let output_tokens = completions.saturating_mul(request.settings.max_tokens.map_or(open, u64::from));
         Ok(self.cost(model, &Usage { input_tokens, output_tokens, ..Usage::default() }))
     }
 

@@ -230,7 +230,7 @@ impl Plan {
             usd: Some(Span::default()),
             chain: a_run as usize
                 * match (&config.adaptive, adaptive) {
-                    (Some(search), Some(runs)) => drive::chain(search, runs),
+                    (Some(search), Some(runs)) => drive::chain(search, runs, val_rows),
                     _ => reference::chain(run),
                 },
             sent_to,

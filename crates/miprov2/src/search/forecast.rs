@@ -83,11 +83,10 @@ impl<'a> Forecast<'a> {
     pub(crate) fn row(&self, prompt_tokens: usize) -> RowCost {
         let (purse, model) = (&self.run.shared.purse, self.run.config.task_lm.model());
         let of = |seen: &Seen| {
-            let share = 1.0 / seen.rows as f64;
             let more = prompt_tokens.saturating_sub(seen.prompt_tokens) as u64;
             RowCost {
-                expected: seen.took.scaled(share).plus(purse.prompt_cost(model, more)),
-                most: seen.reserved.scaled(share).plus(purse.prompt_cost(model, CHARS_PER_TOKEN * more)),
+                expected: seen.took.each_of(seen.rows).plus(purse.prompt_cost(model, more)),
+                most: seen.reserved.each_of(seen.rows).plus(purse.prompt_cost(model, CHARS_PER_TOKEN * more)),
             }
         };
         let cost = self.seen.iter().map(of).fold(RowCost::default(), RowCost::max);
