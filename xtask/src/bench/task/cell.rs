@@ -1,7 +1,8 @@
 //! Cells and their journal: what came of each run, one file a cell, so that a finished cell is not run again.
 //!
-//! A file holds the cell's *terms* too: everything that it was given, but for the server's address. A cell whose terms are other
-//! ones now, or whose file cannot be read, is run again.
+//! A file has the cell's *terms* in its name: everything that it was given, but for the server's address. So a quick run, other
+//! rows or another model leave the cells of a full run alone. Terms do not know the optimizer's code: after a change to one, its
+//! files are to be deleted. A cell whose file cannot be read is run again.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -33,11 +34,11 @@ impl Cell {
         format!("{}, {}, seed {}", self.task, self.optimizer.key(), self.seed)
     }
 
-    fn file(&self) -> String {
+    fn file(&self, terms: &str) -> String {
         // A task is named as its folder, whatever that holds.
         let plain = |c: char| if c.is_alphanumeric() { c } else { '-' };
         let task: String = self.task.chars().map(plain).collect();
-        format!("{task}.{}.{}.json", self.optimizer.key(), self.seed)
+        format!("{task}.{}.{}.{terms}.json", self.optimizer.key(), self.seed)
     }
 }
 
@@ -146,7 +147,7 @@ impl Journal {
     /// What is known of a cell under these terms; not that it was late, where it may take longer now. A file that cannot be
     /// read is told of, and counts as none.
     pub(crate) fn get(&self, cell: &Cell, terms: &str, limit: Duration) -> Option<Kept> {
-        let path = self.folder.join(cell.file());
+        let path = self.folder.join(cell.file(terms));
         let kept = match read(&path) {
             Ok(kept) => kept?,
             Err(problem) => {
@@ -166,7 +167,7 @@ impl Journal {
         outcome: Outcome,
     ) -> Result<Kept, Error> {
         let kept = Kept::new(cell.clone(), terms, versions, outcome);
-        let path = self.folder.join(cell.file());
+        let path = self.folder.join(cell.file(terms));
         let part = path.with_extension("part");
         let text = serde_json::to_string_pretty(&kept).unwrap_or_default() + "\n";
         fs::write(&part, text).map_err(Error::file("write", &part))?;
@@ -239,7 +240,7 @@ pub(crate) mod tests {
         assert_eq!(journal.get(&cell(), "b", LIMIT), None, "other terms");
         let files: Vec<_> =
             fs::read_dir(journal.folder()).unwrap().flatten().map(|f| f.file_name()).collect();
-        assert_eq!(files, ["my-questions.adaptive.2.json"]);
+        assert_eq!(files, ["my-questions.adaptive.2.a.json"]);
     }
 
     #[test]
@@ -254,7 +255,7 @@ pub(crate) mod tests {
     fn a_file_that_is_broken_is_no_cell() {
         let journal = journal("broken");
         journal.keep(&cell(), "a", Versions::new(), Outcome::Finished(figures(&[1.0]))).unwrap();
-        let path = journal.folder().join(cell().file());
+        let path = journal.folder().join(cell().file("a"));
         let whole = fs::read_to_string(&path).unwrap();
         assert!(journal.get(&cell(), "a", LIMIT).is_some());
         for text in [

@@ -97,8 +97,8 @@ fn serve(workspace: &Workspace, slots: usize, log: &std::path::Path) -> Result<(
         LocalLm::builder().progress(|event| eprintln!("{event}")).fetch_blocking().map_err(failed)?;
     let server = Peers::load(workspace)?.start(workspace, FAMILY).pop();
     let mut server = server.ok_or_else(|| failed("the catalogue of peers has no server"))?;
-    // The optimizer needs a core too; with more threads than free cores llama.cpp waits for itself.
-    let threads = (available_parallelism().map_or(1, usize::from) / 2).max(1);
+    // An optimizer needs next to nothing of a core while it waits for answers.
+    let threads = available_parallelism().map_or(1, usize::from);
     let request = json!({"op": "serve", "weights": weights, "threads": threads, "slots": slots, "log": log});
     let answer = server.request(&request)?;
     let address = answer.get("address").and_then(Value::as_str);

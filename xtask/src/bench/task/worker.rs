@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use teleprompt::lm::{CompatibleLm, LmSettings};
 use teleprompt::{
     AdaptiveSearch, Candidate, Ctx, Dataset, Evaluate, Example, FieldSpec, FieldType, Fields, JsonAdapter,
-    Lm, MiproV2, Prediction, Predictor, ReferenceSearch, SignatureSpec, Strategy,
+    Lm, MiproV2, Prediction, Predictor, SignatureSpec, Strategy,
 };
 use tokio::runtime::Runtime;
 
@@ -87,7 +87,8 @@ impl Session {
     async fn test(&self, rows: &[Row]) -> Result<Vec<Option<String>>, String> {
         let rows = examples(&self.work, rows);
         let metric = right(&self.work);
-        let evaluate = Evaluate::new(&rows, &metric).concurrency(self.work.scale.in_flight);
+        let evaluate =
+            Evaluate::new(&rows, &metric).concurrency(self.work.scale.in_flight).max_errors(rows.len());
         let evaluation = evaluate.run(&self.program, &self.cx).await.map_err(|error| error.to_string())?;
         let answer = |row: &teleprompt::evaluate::RowResult| {
             row.outcome.as_ref().ok().map(|scored| scored.prediction.outputs.text(&self.work.answer))
@@ -98,31 +99,36 @@ impl Session {
 
 /// The best candidate that the optimizer finds.
 async fn find(work: &Work, program: &Predictor, lm: &Arc<dyn Lm>) -> Result<Candidate, String> {
-    let scale = &work.scale;
-    let strategy = match work.optimizer {
-        Optimizer::Unoptimized => return Ok(Candidate::default()),
-        Optimizer::Adaptive => Strategy::Adaptive(AdaptiveSearch::default()),
-        Optimizer::Reference => Strategy::Reference(ReferenceSearch::default()),
-        other => return Err(format!("`{}` is not ours", other.key())),
-    };
-    let optimizer = MiproV2::builder()
-        .task_lm(lm.clone())
-        .adapter(Arc::new(JsonAdapter))
-        .strategy(strategy)
-        .num_candidates(scale.candidates)
-        .num_trials(scale.trials)
-        // The adaptive search has the program runs that this schedule would ask for.
-        .minibatch_size(scale.minibatch)
-        .minibatch_full_eval_steps(scale.full_eval_steps)
-        .max_bootstrapped_demos(scale.demos)
-        .max_labeled_demos(scale.demos)
-        .concurrency(scale.in_flight)
-        .seed(work.seed)
-        .build()
-        .map_err(|error| error.to_string())?;
+    let Some(optimizer) = optimizer(work, lm)? else { return Ok(Candidate::default()) };
     let data = Dataset::new(examples(work, &work.train)).val(examples(work, &work.validation));
     let best = optimizer.compile(program, &data, &right(work)).await;
     best.map(|best| best.candidate).map_err(|error| error.to_string())
+}
+
+/// The optimizer that is asked for, if it is one.
+fn optimizer(work: &Work, lm: &Arc<dyn Lm>) -> Result<Option<MiproV2>, String> {
+    let scale = &work.scale;
+    let builder = MiproV2::builder()
+        .task_lm(lm.clone())
+        .adapter(Arc::new(JsonAdapter))
+        .num_candidates(scale.candidates)
+        .num_trials(scale.trials)
+        .max_bootstrapped_demos(scale.demos)
+        .max_labeled_demos(scale.demos)
+        .concurrency(scale.in_flight)
+        .seed(work.seed);
+    let builder = match work.optimizer {
+        Optimizer::Unoptimized => return Ok(None),
+        Optimizer::Adaptive => {
+            let runs = scale.program_runs(work.validation.len());
+            builder.strategy(Strategy::Adaptive(AdaptiveSearch::default().program_runs(runs)))
+        }
+        Optimizer::Reference => {
+            builder.minibatch_size(scale.minibatch).minibatch_full_eval_steps(scale.full_eval_steps)
+        }
+        other => return Err(format!("`{}` is not ours", other.key())),
+    };
+    builder.build().map(Some).map_err(|error| error.to_string())
 }
 
 fn program(work: &Work) -> Result<Predictor, String> {
@@ -176,6 +182,20 @@ mod tests {
         let work = Work { url: "http://127.0.0.1:1/v1".into(), model: "m".into(), ..work };
         let problem = ask(&serde_json::to_string(&work).unwrap()).unwrap_err();
         assert_eq!(problem, "`dspy-miprov2` is not ours");
+    }
+
+    #[test]
+    fn our_optimizers_can_be_used() {
+        let lm: Arc<dyn Lm> =
+            Arc::new(CompatibleLm::builder("http://127.0.0.1:1/v1").model("m").build().unwrap());
+        let made = |which| {
+            let work = Work::new(&sample(), Scale::full(16), which, 1);
+            optimizer(&work, &lm).map(|made| made.is_some())
+        };
+        assert_eq!(made(Optimizer::Unoptimized), Ok(false));
+        assert_eq!(made(Optimizer::Adaptive), Ok(true));
+        assert_eq!(made(Optimizer::Reference), Ok(true));
+        assert!(made(Optimizer::DspyRandomSearch).is_err());
     }
 
     #[test]
