@@ -467,3 +467,17 @@ impl Drop for Reserved<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_parts_are_exact_where_they_can_be() {
+        for rows in 1..2000 {
+            let of = |calls| Spent { calls, ..Spent::default() }.each_of(rows).calls;
+            assert_eq!(of(3 * rows as u64), 3, "{rows}");
+            assert_eq!(of(3 * rows as u64 + 1), 4, "{rows}");
+        }
+    }
+}

@@ -144,8 +144,8 @@ pub struct AdaptiveSearch {
     pub program_runs: ProgramRuns,
     /// How many stretches of rows are planned at once, and so can run together; at least 1. Results depend on it.
     pub chunks: usize,
-    /// The program stays as it was unless another is better with at least this probability, in `[0, 1]`. The last runs of the budget
-    /// go to the two until that is reached, or 0.95 where less is asked for.
+    /// The program stays as it was unless another is better with at least this probability, in `[0, 1]`. What is searched
+    /// does not depend on it.
     pub require_improvement: f64,
 }
 

@@ -142,6 +142,7 @@ fn small_spaces_and_budgets_are_fine() {
         let space = space(&predictors, rows);
         let (decision, plans) = search(&space, AdaptiveConfig::new(budget), 3, lucky);
         assert!(decision.spent <= budget && !plans.is_empty(), "{predictors:?}");
+        assert!(plans.iter().flatten().any(|run| run.choices == decision.leader), "{decision:?}");
         assert_eq!(decision.winner.len(), space.default.len());
     }
 }

@@ -58,7 +58,7 @@ pub struct Ingredients {
     /// The first rows of each combination that the search begins with; at least 1.
     pub start_rows: usize,
     /// When no look pays any more, or only the reserve is left, leader and default are run on further rows until the leader is better
-    /// with this probability, or with [`guard`](AdaptiveConfig::guard) where that is higher; 0 takes that out.
+    /// with this probability; 0 takes that out.
     pub sure: f64,
     /// At most this share of the budget is kept for that, in `[0, 1]`.
     pub reserve: f64,

@@ -295,7 +295,6 @@ impl AdaptivePlanner {
     /// Whether it is not clear that the leader is better than the default.
     fn is_open(&self, model: &BayesLinear, leader: usize) -> bool {
         let sure = self.config.ingredients.sure;
-        let sure = if sure > 0.0 { sure.max(self.config.guard) } else { 0.0 };
         leader != 0 && self.models.probability_above(model, &self.evidence, leader, 0) < sure
     }
 

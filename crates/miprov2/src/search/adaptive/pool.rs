@@ -145,3 +145,36 @@ fn ascend(options: &[usize], mut point: Vec<usize>, value: impl Fn(&[usize]) -> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use teleprompt_tpe::bayes::Evidence;
+
+    use super::super::config::Ingredients;
+    use super::super::model::Models;
+    use super::*;
+
+    #[test]
+    fn default_and_leader_are_always_weighed() {
+        // In a space that is looked at whole, and in one that is too large for it.
+        for predictors in [vec![(9, 18)], vec![(9, 18), (9, 18)]] {
+            let default = vec![0; 2 * predictors.len()];
+            let space = Space { predictors, default, strata: vec![0; 200], only: Vec::new() };
+            let leader = vec![1; space.default.len()];
+            let mut evidence = Evidence::new(200);
+            // Both are known so well, and to be so bad, that anything else is more promising.
+            for point in [space.default.clone(), leader.clone()] {
+                let point = evidence.point(&point);
+                for row in 0..200 {
+                    assert!(evidence.push(point, row, 0.0).is_ok());
+                }
+            }
+            let Ok(models) = Models::new(&space, &Ingredients::default()) else { panic!("no model") };
+            let model = models.of(&evidence);
+            let fit = model.fit(&evidence);
+            let pool = pool(&space, evidence.points(), 1, &fit, &mut rng::stream(1, "pool", &[]));
+            assert!(pool.len() > WEIGHED, "{}", pool.len());
+            assert!(pool.contains(&space.default) && pool.contains(&leader));
+        }
+    }
+}
