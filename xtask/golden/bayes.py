@@ -10,6 +10,11 @@ values, and the posterior is the textbook's conditional of that joint distributi
     mean = m + K[x, obs] S^-1 (y - m)
     cov = K[x, x'] - K[x, obs] S^-1 K[obs, x']
 
+The logistic fit is found on the log odds of all scores at once, whose prior covariance `C` is that of points and rows together and
+may be singular: Newton's method as z = C (I + W C)^-1 (W z + y - p), until 40 digits settle. Then cov = K[x, x'] - K[x, obs] W (I + C W)^-1
+K[obs, x'], and the evidence is Laplace's, log p(y | z) - c' C c / 2 - log det (I + W C) / 2 with c = y - p. Expected scores are
+integrals over a normal log odds.
+
 The evidence is the logarithm of the scores' density but for the constant. Looks beside others follow from the same joint
 distribution: the scores of one point on some rows given the values of all and the scores of others on these rows. Knowledge gradients are integrals of
 the maximum over a normal z, computed piece by piece between all crossings of lines.
@@ -82,6 +87,56 @@ def fit(case):
     return mean, cov, log_density(s, residual)
 
 
+def logistic(case):
+    """The same of right-or-wrong scores: means and covariances of log odds, Laplace's evidence, expected scores."""
+    made = case["logistic"]
+    kernel, rows, points, scores = made["kernel"], made["rows"], case["points"], case["scores"]
+    at, n, mean = case["at"], len(case["scores"]), mpf(made["mean"])
+    c = matrix(n, n)
+    for i, (p, row, _) in enumerate(scores):
+        for j, (q, other, _) in enumerate(scores):
+            common = covariance(rows, points[p], points[q]) if row == other else 0
+            c[i, j] = covariance(kernel, points[p], points[q]) + common
+    y = matrix([mpf(value) for _, _, value in scores])
+    z = matrix(n, 1)
+    while True:
+        p = matrix([1 / (1 + exp(-(mean + v))) for v in z])
+        w = mp.diag([v * (1 - v) for v in p])
+        identity = mp.eye(n) + w * c
+        new = c * solve(identity, w * z + y - p)
+        moved = max(abs(a - b) for a, b in zip(new, z))
+        z = new
+        if moved < mpf(10) ** -40:
+            break
+    surplus = y - p
+    cross = matrix(len(at), n)
+    for i, x in enumerate(at):
+        for j, (q, _, _) in enumerate(scores):
+            cross[i, j] = covariance(kernel, x, points[q])
+    means = [mean + v for v in cross * surplus]
+    known = [w * solve(mp.eye(n) + c * w, cross[i, :].T) for i in range(len(at))]
+    cov = [
+        [covariance(kernel, x, y_) - (cross[j, :] * known[i])[0] for j, y_ in enumerate(at)]
+        for i, x in enumerate(at)
+    ]
+    likely = sum(v * (mean + odds) - log(1 + exp(mean + odds)) for v, odds in zip(y, z))
+    evidence = likely - (surplus.T * c * surplus)[0] / 2 - log(mp.det(identity)) / 2
+
+    def expected(i, derivative):
+        sd = sqrt(cov[i][i] + covariance(rows, at[i], at[i]))
+
+        def f(t):
+            chance = 1 / (1 + exp(-(means[i] + sd * t)))
+            return phi(t) * (chance * (1 - chance) if derivative else chance)
+
+        return float(quad(f, linspace(-14, 14, 29)))
+
+    made["posterior_mean"] = [float(v) for v in means]
+    made["posterior_covariance"] = [[float(v) for v in row] for row in cov]
+    made["log_evidence"] = float(evidence)
+    made["scores"] = [[expected(i, False), expected(i, True)] for i in range(len(at))]
+
+
 def beside(case, point, others, rows):
     """What `rows` scores of a point say on rows that have a score of each of the others."""
     r = matrix(len(others), len(others))
@@ -147,6 +202,23 @@ def case(seed, options, n_points, n_rows, n_scores, pairs, continuous):
             "bump": None,
         },
         "noise_variance": 0.03,
+        "logistic": {
+            "kernel": {
+                "constant": 4.0,
+                "main": [0.25 + 0.5 * (d % 2) for d in range(len(options))],
+                "pairs": [[d, e, 100 * variance] for d, e, variance in pairs],
+                "own": 0.125,
+                "bump": [points[0], 0.5],
+            },
+            "mean": -0.5,
+            "rows": {
+                "constant": 2.0,
+                "main": [0.0 if d % 2 == 0 else 1.5 for d in range(len(options))],
+                "pairs": [],
+                "own": 0.25,
+                "bump": None,
+            },
+        },
         "n_rows": n_rows,
         "points": points,
         "scores": scores,
@@ -166,6 +238,7 @@ def main():
         made["posterior_mean"] = [float(v) for v in mean]
         made["posterior_covariance"] = [[float(v) for v in row] for row in cov]
         made["log_evidence"] = float(evidence)
+        logistic(made)
         made["information"] = [2.0, 20.0, 200.0]
         made["knowledge_gradient"] = [
             [float(knowledge_gradient(mean, cov, point, info)) for info in made["information"]]

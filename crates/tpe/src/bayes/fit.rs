@@ -4,9 +4,9 @@ use rand::Rng;
 
 use super::evidence::Evidence;
 use super::kernel::ChoiceKernel;
-use super::linalg::{Square, dot};
+use super::linalg::{Square, dot, log_of_diagonal};
 use super::posterior::Posterior;
-use super::reduced::Reduced;
+use super::reduced::{Information, Reduced, Solved};
 use crate::error::Error;
 
 /// A linear model of scores with normal priors: `score = value(point) + turn(row, point) + noise`.
@@ -71,18 +71,10 @@ impl BayesLinear {
         rows: ChoiceKernel,
         noise_variance: f64,
     ) -> Result<Self, Error> {
-        let config = |setting, requirement| Err(Error::Config { setting, requirement });
-        if !kernel.is_valid() {
-            return config("kernel", "every part must be a finite variance of at least 0");
-        }
-        if !mean.is_finite() {
-            return config("mean", "must be finite");
-        }
-        if !rows.is_valid() {
-            return config("rows", "every part must be a finite variance of at least 0");
-        }
+        check(&kernel, mean, &rows)?;
         if !(noise_variance.is_finite() && noise_variance > 0.0) {
-            return config("noise_variance", "must be finite and above 0");
+            let requirement = "must be finite and above 0";
+            return Err(Error::Config { setting: "noise_variance", requirement });
         }
         Ok(Self { kernel, mean, rows, noise_variance })
     }
@@ -92,8 +84,9 @@ impl BayesLinear {
     /// Time: `n^3 + s` for `n` points with scores and `s` pairs of scores on the same row.
     pub fn fit<'a>(&self, evidence: &'a Evidence) -> Fit<'a> {
         let reduced = Reduced::new(self, evidence);
-        let product = reduced.sandwich(|i, j| self.kernel.covariance(i, j), evidence);
-        self.solve(self.kernel.clone(), evidence, &reduced, product)
+        let k = reduced.information.gram(&self.kernel, evidence);
+        let sandwich = reduced.information.sandwich(&k);
+        self.at_kernel(self.kernel.clone(), evidence, &reduced, &k, &sandwich)
     }
 
     /// Fits what has been seen with every difference between points, but for the bump, that many times as large: one fit for each
@@ -103,56 +96,70 @@ impl BayesLinear {
     pub fn fit_at_scales<'a>(&self, evidence: &'a Evidence, scales: &[f64]) -> Vec<Fit<'a>> {
         let reduced = Reduced::new(self, evidence);
         // K = fixed + scale^2 differences, and so is L^T K L.
-        let (fixed, differences) = (self.kernel.scaled(0.0), self.kernel.without_fixed());
-        let fixed = reduced.sandwich(|i, j| fixed.covariance(i, j), evidence);
-        let differences = reduced.sandwich(|i, j| differences.covariance(i, j), evidence);
+        let sandwich = |kernel| reduced.information.sandwich(&reduced.information.gram(kernel, evidence));
+        let (fixed, differences) =
+            (sandwich(&self.kernel.scaled(0.0)), sandwich(&self.kernel.without_fixed()));
         let at = |&scale: &f64| {
-            let product = Square::symmetric(reduced.seen.len(), |i, j| {
-                fixed.get(i, j) + scale * scale * differences.get(i, j)
-            });
-            self.solve(self.kernel.scaled(scale), evidence, &reduced, product)
+            let kernel = self.kernel.scaled(scale);
+            let k = reduced.information.gram(&kernel, evidence);
+            let entry = |i, j| fixed.get(i, j) + scale * scale * differences.get(i, j);
+            let sandwich = Square::symmetric(reduced.information.seen.len(), entry);
+            self.at_kernel(kernel, evidence, &reduced, &k, &sandwich)
         };
         scales.iter().map(at).collect()
     }
 
-    /// The fit of a kernel, of which `product` is `L^T K L`.
-    fn solve<'a>(
+    /// The fit of a kernel, of which `k` is the matrix `K` and `sandwich` is `L^T K L`.
+    fn at_kernel<'a>(
         &self,
         kernel: ChoiceKernel,
         evidence: &'a Evidence,
         reduced: &Reduced,
-        product: Square,
+        k: &Square,
+        sandwich: &Square,
     ) -> Fit<'a> {
-        let (seen, right, points) = (&reduced.seen, &reduced.right, evidence.points());
-        let n = seen.len();
-        let inner =
-            Square::symmetric(n, |i, j| product.get(i, j) + if i == j { 1.0 } else { 0.0 }).cholesky();
-        // weights = r - L (I + L^T K L)^-1 L^T K r
-        let k_right: Vec<f64> = (0..n)
-            .map(|i| {
-                let covariances: Vec<f64> =
-                    seen.iter().map(|&other| kernel.covariance(&points[seen[i]], &points[other])).collect();
-                dot(&covariances, right)
-            })
-            .collect();
-        let mut solved = reduced.factor.upper_times(&k_right);
-        inner.solve_lower(&mut solved);
-        inner.transposed().solve_upper(&mut solved);
-        let correction = reduced.lower.lower_times(&solved);
-        let weights: Vec<f64> = right.iter().zip(&correction).map(|(r, c)| r - c).collect();
-        let log_determinant: f64 = (0..n).map(|i| libm::log(inner.get(i, i))).sum();
-        let log_evidence = reduced.log_evidence + 0.5 * dot(&k_right, &weights) - log_determinant;
-        Fit {
+        let solved = reduced.information.solve(k, sandwich);
+        let log_evidence = reduced.log_evidence + 0.5 * dot(&solved.k_right, &solved.weights)
+            - log_of_diagonal(&solved.inner);
+        Fit::new(kernel, self.mean, evidence, &reduced.information, solved, log_evidence)
+    }
+}
+
+impl<'a> Fit<'a> {
+    pub(super) fn new(
+        kernel: ChoiceKernel,
+        mean: f64,
+        evidence: &'a Evidence,
+        information: &Information,
+        solved: Solved,
+        log_evidence: f64,
+    ) -> Self {
+        Self {
             kernel,
-            mean: self.mean,
-            points,
-            seen: seen.clone(),
-            factor: reduced.factor.clone(),
-            inner,
-            weights,
+            mean,
+            points: evidence.points(),
+            seen: information.seen.clone(),
+            factor: information.factor.clone(),
+            inner: solved.inner,
+            weights: solved.weights,
             log_evidence,
         }
     }
+}
+
+/// What a model needs to make sense.
+pub(super) fn check(kernel: &ChoiceKernel, mean: f64, rows: &ChoiceKernel) -> Result<(), Error> {
+    let config = |setting, requirement| Err(Error::Config { setting, requirement });
+    if !kernel.is_valid() {
+        return config("kernel", "every part must be a finite variance of at least 0");
+    }
+    if !mean.is_finite() {
+        return config("mean", "must be finite");
+    }
+    if !rows.is_valid() {
+        return config("rows", "every part must be a finite variance of at least 0");
+    }
+    Ok(())
 }
 
 impl Fit<'_> {

@@ -132,6 +132,11 @@ impl Square {
     }
 }
 
+/// The sum of the logarithms of the diagonal: half the logarithm of the determinant of what this is the Cholesky factor of.
+pub(super) fn log_of_diagonal(lower: &Square) -> f64 {
+    (0..lower.n).map(|i| libm::log(lower.get(i, i))).sum()
+}
+
 /// The inner product, in eight sums that the compiler can keep side by side.
 pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let n = a.len().min(b.len());

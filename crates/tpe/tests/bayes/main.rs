@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod logistic;
+
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -56,6 +58,11 @@ struct Case {
     information: Vec<f64>,
     knowledge_gradient: Vec<Vec<f64>>,
     beside: Said,
+    logistic: logistic::Expected,
+}
+
+fn cases() -> Vec<Case> {
+    serde_json::from_str(include_str!("../golden/bayes.json")).unwrap()
 }
 
 impl Case {
@@ -95,7 +102,7 @@ fn close(a: f64, b: f64, tolerance: f64) -> bool {
 
 #[test]
 fn the_fit_is_that_of_the_reference() {
-    let cases: Vec<Case> = serde_json::from_str(include_str!("golden/bayes.json")).unwrap();
+    let cases = cases();
     assert_eq!(cases.len(), 4);
     for (number, case) in cases.iter().enumerate() {
         let (model, evidence) = (case.model(), case.evidence());
