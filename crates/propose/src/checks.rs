@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use teleprompt_core::SignatureSpec;
 
-use crate::forms::{copies_form, is_repetitive, is_reply, placeholder};
+use crate::forms::{copies_form, is_question, is_repetitive, is_reply, placeholder};
 use crate::language::Writing;
 use crate::rejection::RejectReason;
 use crate::relevance::Topic;
@@ -66,6 +66,9 @@ impl Rules<'_> {
         if self.is_answer(&text_words) || is_reply(text) {
             return Err(RejectReason::Answer);
         }
+        if is_question(text) && !is_question(self.current) && !self.speaks_of_inputs(text) {
+            return Err(RejectReason::Question);
+        }
         if taken.contains(&text_words.join(" ")) {
             return Err(RejectReason::Duplicate);
         }
@@ -107,6 +110,12 @@ impl Rules<'_> {
         let mut fields = self.spec.fields();
         speaks_of(self.current, name)
             || fields.any(|field| speaks_of(&field.name, name) || speaks_of(&field.description, name))
+    }
+
+    /// Whether an input field is named: what asks of the input may be meant as an instruction.
+    fn speaks_of_inputs(&self, text: &str) -> bool {
+        let mut names = self.spec.inputs().iter().map(|field| field.name.to_lowercase().replace('_', " "));
+        names.any(|name| speaks_of(text, &name))
     }
 
     /// Whether a proposal is a label or a field's name, with or without the field's name before it.

@@ -1,4 +1,5 @@
-//! How a text looks that is no instruction, whatever the task: a reply, a blank form, a copied one, the same again and again.
+//! How a text looks that is no instruction, whatever the task: a reply, a question, a blank form, a copied one, the same again and
+//! again.
 
 use std::collections::BTreeSet;
 
@@ -25,6 +26,26 @@ const REPLIES: [&str; 11] = [
 pub(crate) fn is_reply(text: &str) -> bool {
     let lower = text.to_lowercase().replace('’', "'");
     REPLIES.iter().any(|reply| lower.starts_with(reply))
+}
+
+/// Beginnings of English questions, and what follows them: models do not always close a question with its mark.
+const ASKING: [&str; 8] = ["what", "who", "whose", "where", "when", "why", "how", "which"];
+const ASKED: [&str; 23] = [
+    "is", "are", "was", "were", "do", "does", "did", "can", "could", "would", "should", "will", "has",
+    "have", "had", "many", "much", "long", "far", "old", "often", "big", "high",
+];
+
+/// Whether a text only asks, and says nothing of what is to be done.
+pub(crate) fn is_question(text: &str) -> bool {
+    let asks = |sentence: &str| {
+        let words = words(sentence);
+        let begins = words.first().is_some_and(|word| ASKING.contains(&word.as_str()))
+            && words.get(1).is_some_and(|word| ASKED.contains(&word.as_str()));
+        (!words.is_empty()).then(|| begins || sentence.trim_end().ends_with(['?', '？', '؟']))
+    };
+    let sentences = text.split_inclusive(['.', '!', '?', '？', '؟', '。', '\n']);
+    let mut asked = sentences.filter_map(asks).peekable();
+    asked.peek().is_some() && asked.all(|asks| asks)
 }
 
 /// Whether a text holds one of these headings with a colon, or a broken header of the chat adapter, as a copy of a prompt
@@ -118,4 +139,33 @@ pub(crate) fn is_repetitive(text: &str, text_words: &[String]) -> bool {
     }
     let grams: BTreeSet<&[String]> = text_words.windows(3).collect();
     text_words.len() >= 20 && grams.len() * 100 <= (text_words.len() - 2) * 65
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_are_told_from_instructions() {
+        for text in [
+            "What is the full name of the person who plays Tarot, and how many cards in a full deck.",
+            "how many bones has a cat",
+            "Who was first? Who was second?",
+            "Wie heißt der Fluss?",
+            "彼は誰ですか？",
+        ] {
+            assert!(is_question(text), "{text}");
+        }
+        for text in [
+            "",
+            "?",
+            "What the visitor wants to know decides the answer.",
+            "Which kind is it? Answer with one word.",
+            "When a date is asked for, say date.",
+            "Say who did it.",
+            "Decide: is it a person?\nThen name the kind.",
+        ] {
+            assert!(!is_question(text), "{text}");
+        }
+    }
 }

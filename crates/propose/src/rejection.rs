@@ -61,6 +61,9 @@ pub enum RejectReason {
     /// It is a label, a field's name or a reply to the prompt: the model did the task, or copied the form, or talked, instead
     /// of writing an instruction.
     Answer,
+    /// It only asks a question, of no input field, where the current instruction asks none: models that are shown questions write
+    /// one more.
+    Question,
 }
 
 impl RejectReason {
@@ -82,6 +85,7 @@ impl fmt::Display for RejectReason {
             Self::Language => f.write_str("is in another language than the current instruction and the data"),
             Self::OffTopic => f.write_str("shares no word with the task"),
             Self::Repetitive => f.write_str("repeats itself"),
+            Self::Question => f.write_str("is a question, not an instruction"),
             Self::Answer => f.write_str("is an answer, not an instruction"),
         }
     }

@@ -116,6 +116,7 @@ fn what_is_rejected_is_asked_again_under_another_tip() {
     check("Instruction: <your instruction>", |r| matches!(r, RejectReason::Placeholder { .. }));
     check("Instruction: {instruction}", |r| matches!(r, RejectReason::Placeholder { .. }));
     check("Team: billing", |r| matches!(r, RejectReason::Answer));
+    check("When does the billing team open on Sundays?", |r| matches!(r, RejectReason::Question));
     check("Write an instruction that leads to better answers than the current one.", |r| {
         matches!(r, RejectReason::Echo)
     });

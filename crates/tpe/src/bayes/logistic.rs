@@ -25,9 +25,10 @@ const HALVINGS: usize = 40;
 ///
 /// Near 0 and 1 scores have less noise and differ less than in the middle, which the linear model does not know. What it costs:
 /// the posterior is not normal, and is taken for the normal one with the same mode and curvature there (Laplace's method; Rasmussen and
-/// Williams, *Gaussian Processes for Machine Learning*, 2006, section 3.4). Good for turns up to about two log odds; where rows
-/// decide nearly everything (standard deviations of turns of five and more) the mode lies far nearer to the prior mean than
-/// the mean does, and the linear model is the better one.
+/// Williams, *Gaussian Processes for Machine Learning*, 2006, section 3.4). Where turns are wide the mode lies nearer to the middle than
+/// the mean does: a point that is right on 75 % of many rows, one score each, is believed right on 72, 69, 63 and 59 % when turns have
+/// a standard deviation of 1, 2, 5 and 10 log odds. Differences keep their order; where rows decide nearly everything, the linear
+/// model is the better one.
 ///
 /// ```
 /// use teleprompt_tpe::bayes::{BayesLogistic, ChoiceKernel, Evidence};

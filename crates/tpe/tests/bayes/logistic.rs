@@ -100,6 +100,19 @@ fn all_right_and_all_wrong_stay_finite_and_in_order() {
 }
 
 #[test]
+fn wide_turns_pull_scores_to_the_middle() {
+    let scores: Vec<(usize, usize, f64)> =
+        (0..400).map(|row| (0, row, if row % 4 > 0 { 1.0 } else { 0.0 })).collect();
+    let seen = evidence(400, &[vec![0]], &scores);
+    for (sd, expect) in [(0.0, 0.75), (1.0, 0.719), (2.0, 0.687), (5.0, 0.632), (10.0, 0.590)] {
+        let kernel = ChoiceKernel::additive(1e4, vec![0.0]);
+        let model = BayesLogistic::new(kernel, 0.0, ease(sd * sd)).unwrap();
+        let score = model.scores(&model.fit(&seen).unwrap(), seen.points()).mean()[0];
+        assert!((score - expect).abs() < 2e-3, "{sd}: {score}");
+    }
+}
+
+#[test]
 fn near_the_middle_it_is_the_linear_fit() {
     // Where all log odds are near 0, a score is 1/2 + odds / 4 with a noise of variance 1/4.
     let scores = [(0, 0, 0.6), (1, 0, 0.4), (2, 0, 0.55), (0, 1, 0.52), (1, 1, 0.45), (3, 1, 0.5)];

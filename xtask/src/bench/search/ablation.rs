@@ -5,7 +5,8 @@ use teleprompt_miprov2::adaptive::AdaptiveConfig;
 use crate::error::Error;
 
 /// What is changed, by name.
-pub(crate) const CHANGES: [&str; 17] = [
+pub(crate) const CHANGES: [&str; 19] = [
+    "values apart as assumed",
     "rows shared by ease alone",
     "shares as assumed",
     "rows not stratified",
@@ -19,6 +20,7 @@ pub(crate) const CHANGES: [&str; 17] = [
     "no confirmation",
     "nothing kept in reserve",
     "a guard of 0.7",
+    "5 rows a chunk",
     "1 chunk at once",
     "4 chunks",
     "16 chunks",
@@ -29,6 +31,7 @@ pub(crate) const CHANGES: [&str; 17] = [
 pub(crate) fn apply(change: &str, config: &mut AdaptiveConfig) -> Result<(), Error> {
     let ingredients = &mut config.ingredients;
     match change {
+        "values apart as assumed" => ingredients.values_by_answers = false,
         "rows shared by ease alone" => ingredients.rows_by_demos = false,
         "shares as assumed" => ingredients.assumed_scores = 1e9,
         "rows not stratified" => ingredients.stratify = false,
@@ -42,6 +45,7 @@ pub(crate) fn apply(change: &str, config: &mut AdaptiveConfig) -> Result<(), Err
         "no confirmation" => ingredients.sure = 0.0,
         "nothing kept in reserve" => ingredients.reserve = 0.0,
         "a guard of 0.7" => config.guard = 0.7,
+        "5 rows a chunk" => config.chunk_rows = 5,
         "1 chunk at once" => config.chunks = 1,
         "4 chunks" => config.chunks = 4,
         "16 chunks" => config.chunks = 16,
@@ -58,9 +62,9 @@ mod tests {
     #[test]
     fn every_change_changes_something() {
         for change in CHANGES {
-            let mut config = AdaptiveConfig::new(1000);
+            let mut config = AdaptiveConfig::new(400);
             apply(change, &mut config).unwrap();
-            assert_ne!(config, AdaptiveConfig::new(1000), "{change}");
+            assert_ne!(config, AdaptiveConfig::new(400), "{change}");
         }
         assert!(apply("nothing", &mut AdaptiveConfig::new(1)).is_err());
     }

@@ -12,7 +12,7 @@ use crate::bench::peers::Peer;
 use crate::error::Error;
 
 /// Added to a seed, so that the seeds of measurements are none of those that settings were tried with.
-pub(crate) const MEASURED: u64 = 500_000;
+pub(crate) const MEASURED: u64 = 600_000;
 
 /// Who searches, and how.
 #[derive(Debug, Clone, PartialEq)]

@@ -29,8 +29,7 @@ pub struct AdaptiveConfig {
 pub struct Ingredients {
     /// Whether every prefix of the common order of rows has the whole's share of each stratum.
     pub stratify: bool,
-    /// How far instructions are apart, standard deviation; divided by the root of the number of predictors. This one, the pairs'
-    /// and the own one are smaller where combinations with the same demo sets are seen to answer alike.
+    /// How far instructions are apart, standard deviation; divided by the root of the number of predictors.
     pub instruction_sd: f64,
     /// How far demo sets are apart, likewise.
     pub demos_sd: f64,
@@ -49,6 +48,10 @@ pub struct Ingredients {
     pub rest_share: f64,
     /// How many scores the assumed variance and shares count for; above 0.
     pub assumed_scores: f64,
+    /// Whether combinations that are seen to answer more alike, or less, than was assumed are believed as much nearer in value, or farther
+    /// apart: the demo sets' standard deviation by how all combinations answer, the others but the default's by how those do that have the
+    /// same demo sets.
+    pub values_by_answers: bool,
     /// Whether the model knows what combinations with the same demo sets have in common on a row; else it takes that for noise.
     pub rows_by_demos: bool,
     /// The rows ahead that a look weighs, ascending.
@@ -80,6 +83,7 @@ impl Default for Ingredients {
             ease_share: 0.42,
             rest_share: 0.2,
             assumed_scores: 20.0,
+            values_by_answers: true,
             rows_by_demos: true,
             horizon: vec![5, 15, 40, 100],
             start_default: 100,
@@ -92,12 +96,13 @@ impl Default for Ingredients {
 }
 
 impl AdaptiveConfig {
-    /// The usual settings with this many program runs.
+    /// The usual settings with this many program runs. A plan takes about a fifteenth of a few hundred, and at most a seventy-fifth of
+    /// thousands: larger ones run much whose use is not known yet.
     pub fn new(budget: usize) -> Self {
         Self {
             budget,
             chunks: 8,
-            chunk_rows: (budget / 600).clamp(5, 25),
+            chunk_rows: (budget / 100).clamp(2, 5).max(budget / 600).min(25),
             guard: GUARD,
             worthwhile: 1e-4,
             ingredients: Ingredients::default(),
@@ -140,5 +145,17 @@ impl AdaptiveConfig {
         ]
         .into_iter()
         .find_map(|(fine, problem)| (!fine).then_some(problem))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_grow_with_the_budget() {
+        for (budget, rows) in [(1, 2), (235, 2), (400, 4), (500, 5), (3000, 5), (6000, 10), (90_000, 25)] {
+            assert_eq!(AdaptiveConfig::new(budget).chunk_rows, rows, "{budget}");
+        }
     }
 }

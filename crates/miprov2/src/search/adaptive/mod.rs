@@ -6,7 +6,7 @@
 //! which rows it saw and trusts the luckiest score.
 //!
 //! ```text
-//!   Space + AdaptiveConfig + seed ─▶ AdaptivePlanner ── plan ──▶ about 40 runs (combination, row), all at once
+//!   Space + AdaptiveConfig + seed ─▶ AdaptivePlanner ── plan ──▶ 16 to 200 runs (combination, row), all at once
 //!                                        ▲                                │
 //!                                        └───────────── tell ◀────────────┘ scores in the plan's order
 //!                                    decision: winner, p_better, beliefs, why it ended
@@ -28,7 +28,8 @@
 //!    a small part of their own. What a row adds is shared too: with the same demo sets a model answers a row much alike, whatever
 //!    the instruction. So six instructions with one demo set on the same five rows are not thirty independent scores of that demo set,
 //!    but little more than five, and a good way to compare the six. How much all combinations, those with the same demo sets, and
-//!    each alone have of the variance is estimated from the scores. The model is fitted anew, exactly, for every plan.
+//!    each alone have of the variance is estimated from the scores, and how far values are apart follows from it: combinations that give
+//!    the same answers have the same value. The model is fitted anew, exactly, for every plan.
 //! 4. **The knowledge gradient** says where a run pays: by how much the best expected value is expected to rise if a combination
 //!    were run on its next 5, 15, 40 or 100 rows, for each run, given which other combinations have seen these rows. The best gets
 //!    a chunk of rows; the next chunk is chosen as if those had been seen, and so on, so that a plan can run at once.
@@ -42,8 +43,9 @@
 //!    [`guard`](AdaptiveConfig::guard). That probability is averaged over models in which combinations differ much or hardly at
 //!    all, weighed by how well each explains what was seen: a model that takes differences for granted finds them in noise.
 //!
-//! What was measured and left out, since it did not pay: top-two sampling, a
-//! demo set "none" that is set apart from the others; halving by the model's expected values in place of the knowledge gradient (public
+//! What was measured and left out, since it did not pay: top-two sampling, a demo set "none" that is set apart from the others; Laplace's
+//! fit of right-or-wrong scores ([`BayesLogistic`](teleprompt_tpe::bayes::BayesLogistic): no better, at eight times the work or more); a
+//! share of each predictor's own in what rows add; halving by the model's expected values in place of the knowledge gradient (public
 //! landscapes at the reference's cost: 0.8 of its regret, where the knowledge gradient had 0.5); fewer first rows for the default (with 20,
 //! two to three times the harm). See `docs/BENCHMARKS.md`.
 //!

@@ -13,7 +13,7 @@ const MIDDLE: f64 = 0.5;
 
 /// How far instructions are apart where there are no demo sets, as a part of how far demo sets are.
 const ALONE: f64 = 0.5;
-/// Combinations with the same demo sets that answer as unlike as this, taken times what is assumed, are believed as far apart.
+/// Combinations that answer as unlike as this, taken times what is assumed, are believed as far apart, and no farther.
 const MOST_UNLIKE: f64 = 1.8;
 
 /// The models of one search.
@@ -62,16 +62,22 @@ impl Models {
 /// The kernel of the values, that of the rows, and the variance of the noise.
 fn parts_of(space: &Space, parts: &Ingredients, shares: Shares) -> (ChoiceKernel, ChoiceKernel, f64) {
     let (dimensions, predictors) = (space.dimensions(), space.predictors.len() as f64);
-    // Combinations that are seen to answer alike under the same demo sets do not differ much in value either.
-    let unlike = (shares.rest / parts.rest_share).min(MOST_UNLIKE);
+    // On the recorded landscapes the standard deviation of what combinations differ in value is about half the mean square of what they
+    // differ in on a row, both for those with the same demo sets and for others.
+    let unlike = |seen: f64, assumed: f64| {
+        let ratio = shares.variance * seen / (parts.score_variance * assumed);
+        if parts.values_by_answers { ratio.min(MOST_UNLIKE) } else { 1.0 }
+    };
+    let siblings = unlike(shares.rest, parts.rest_share);
+    let strangers = unlike(1.0 - shares.ease, 1.0 - parts.ease_share);
     let per_predictor = |sd: f64| sd * sd / predictors;
     let sd = |dimension: Dimension| match dimension {
-        Dimension::Instruction => unlike * parts.instruction_sd,
-        Dimension::Demos => parts.demos_sd,
-        Dimension::Alone => ALONE * parts.demos_sd,
+        Dimension::Instruction => siblings * parts.instruction_sd,
+        Dimension::Demos => strangers * parts.demos_sd,
+        Dimension::Alone => strangers * ALONE * parts.demos_sd,
     };
     let values = dimensions.iter().map(|(dimension, _)| per_predictor(sd(*dimension))).collect();
-    let own = unlike * parts.own_sd;
+    let own = siblings * parts.own_sd;
     let mut values = ChoiceKernel::additive(LEVEL, values)
         .with_own(own * own)
         .with_bump(space.default.clone(), parts.bump_sd * parts.bump_sd);
@@ -86,7 +92,7 @@ fn parts_of(space: &Space, parts: &Ingredients, shares: Shares) -> (ChoiceKernel
     for (d, (dimension, _)) in dimensions.iter().enumerate() {
         // Its instruction stands right before it.
         if *dimension == Dimension::Demos {
-            values = values.with_pair(d - 1, d, per_predictor(unlike * parts.pair_sd));
+            values = values.with_pair(d - 1, d, per_predictor(siblings * parts.pair_sd));
             rows = rows.with_pair(d - 1, d, rest / 2.0 / pairs);
         }
     }
@@ -95,4 +101,45 @@ fn parts_of(space: &Space, parts: &Ingredients, shares: Shares) -> (ChoiceKernel
         return (values, ChoiceKernel::additive(ease, Vec::new()), shares.variance - ease);
     }
     (values, rows, noise)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The prior of values once all combinations of a predictor have been scored, by what row, demo set and instruction they have.
+    fn kernel(parts: &Ingredients, score: impl Fn(usize, usize, usize) -> f64) -> ChoiceKernel {
+        let space =
+            Space { predictors: vec![(3, 3)], default: vec![0, 0], strata: vec![0; 200], only: Vec::new() };
+        let mut evidence = Evidence::new(200);
+        for (instruction, demos) in (0..9).map(|i| (i % 3, i / 3)) {
+            let point = evidence.point(&[instruction, demos]);
+            for row in 0..200 {
+                assert!(evidence.push(point, row, score(row, instruction, demos)).is_ok());
+            }
+        }
+        let Ok(models) = Models::new(&space, parts) else { panic!("no model") };
+        models.of(&evidence).kernel
+    }
+
+    #[test]
+    fn values_are_as_far_apart_as_answers() {
+        let parts = Ingredients::default();
+        let half = |n: usize| (n % 2) as f64;
+        let alike = kernel(&parts, |row, _, _| half(row));
+        // Each demo set is right on other rows, whatever the instruction.
+        let by_demos = kernel(&parts, |row, _, demos| half(row / (1 << demos)));
+        let by_all = kernel(&parts, |row, instruction, demos| half(row / (1 << (2 * demos + instruction))));
+        assert!(alike.main[1] < 0.3 * by_demos.main[1], "{alike:?} {by_demos:?}");
+        assert!(alike.main[0] < 0.1 * by_all.main[0] && by_demos.main[0] < 0.1 * by_all.main[0]);
+        assert!(by_demos.own < 0.1 * by_all.own && by_demos.pairs[0].2 < 0.1 * by_all.pairs[0].2);
+        // The default stays as far from the rest as it was.
+        assert_eq!(alike.bump, by_all.bump);
+
+        let assumed = Ingredients { values_by_answers: false, ..parts };
+        assert_eq!(
+            kernel(&assumed, |row, _, _| half(row)),
+            kernel(&assumed, |row, _, demos| half(row + demos))
+        );
+    }
 }
