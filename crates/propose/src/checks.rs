@@ -66,7 +66,7 @@ impl Rules<'_> {
         if self.is_answer(&text_words) || is_reply(text) {
             return Err(RejectReason::Answer);
         }
-        if is_question(text) && !is_question(self.current) && !self.speaks_of_inputs(text) {
+        if is_question(text) && !is_question(self.current) && !self.is_asked_of_the_task(&text_words) {
             return Err(RejectReason::Question);
         }
         if taken.contains(&text_words.join(" ")) {
@@ -112,10 +112,19 @@ impl Rules<'_> {
             || fields.any(|field| speaks_of(&field.name, name) || speaks_of(&field.description, name))
     }
 
-    /// Whether an input field is named: what asks of the input may be meant as an instruction.
-    fn speaks_of_inputs(&self, text: &str) -> bool {
-        let mut names = self.spec.inputs().iter().map(|field| field.name.to_lowercase().replace('_', " "));
-        names.any(|name| speaks_of(text, &name))
+    /// Whether an input field or two labels are named: what asks of these may be meant as an instruction.
+    fn is_asked_of_the_task(&self, text: &[String]) -> bool {
+        let named = |name: &str| {
+            let parts = words(&apart(name));
+            !parts.is_empty()
+                && parts.iter().all(|part| {
+                    text.iter().any(|word| word.strip_suffix('s').unwrap_or(word) == part || word == part)
+                })
+        };
+        let mut outputs = self.spec.outputs().iter().flat_map(|field| labels(&field.ty).unwrap_or_default());
+        let labels: BTreeSet<&String> = self.known_labels.iter().chain(outputs.by_ref()).collect();
+        self.spec.inputs().iter().any(|field| named(&field.name))
+            || labels.into_iter().filter(|label| named(label)).count() >= 2
     }
 
     /// Whether a proposal is a label or a field's name, with or without the field's name before it.
@@ -188,6 +197,20 @@ const SHOWN: [&str; 8] = [
 /// Whether a text holds these words, which are in lower case.
 fn speaks_of(text: &str, name: &str) -> bool {
     text.to_lowercase().replace('_', " ").contains(name)
+}
+
+/// A name with its words apart: `user_query` and `userQuery` are `user query`.
+fn apart(name: &str) -> String {
+    let mut apart = String::with_capacity(name.len() + 4);
+    let mut small = false;
+    for letter in name.chars() {
+        if small && letter.is_uppercase() {
+            apart.push(' ');
+        }
+        small = letter.is_lowercase();
+        apart.push(if letter == '_' { ' ' } else { letter });
+    }
+    apart
 }
 
 /// The form in which instructions are compared: words in lower case, without punctuation.

@@ -30,22 +30,30 @@ pub(crate) fn is_reply(text: &str) -> bool {
 
 /// Beginnings of English questions, and what follows them: models do not always close a question with its mark.
 const ASKING: [&str; 8] = ["what", "who", "whose", "where", "when", "why", "how", "which"];
-const ASKED: [&str; 23] = [
-    "is", "are", "was", "were", "do", "does", "did", "can", "could", "would", "should", "will", "has",
-    "have", "had", "many", "much", "long", "far", "old", "often", "big", "high",
+const ASKED: [&str; 15] = [
+    "is", "are", "was", "were", "do", "does", "did", "can", "could", "would", "has", "have", "had", "many",
+    "much",
 ];
+/// So many words before a colon say something of their own; fewer are a heading.
+const CLAUSE: usize = 3;
 
 /// Whether a text only asks, and says nothing of what is to be done.
 pub(crate) fn is_question(text: &str) -> bool {
-    let asks = |sentence: &str| {
-        let words = words(sentence);
-        let begins = words.first().is_some_and(|word| ASKING.contains(&word.as_str()))
-            && words.get(1).is_some_and(|word| ASKED.contains(&word.as_str()));
-        (!words.is_empty()).then(|| begins || sentence.trim_end().ends_with(['?', '？', '؟']))
+    let asks = |clause: &str| {
+        let words = words(clause);
+        let word =
+            |at: usize, known: &[&str]| words.get(at).is_some_and(|word| known.contains(&word.as_str()));
+        // "What is asked for must be named" says what to do.
+        let begins = word(0, &ASKING) && word(1, &ASKED) && !word(2, &["being", "asked", "wanted", "said"]);
+        begins || clause.trim_end().ends_with(['?', '？', '؟'])
     };
-    let sentences = text.split_inclusive(['.', '!', '?', '？', '؟', '。', '\n']);
-    let mut asked = sentences.filter_map(asks).peekable();
-    asked.peek().is_some() && asked.all(|asks| asks)
+    let clauses = text.split_inclusive(['.', '!', '?', '？', '؟', '。', '\n', ':', ';']);
+    let mut said = clauses.filter(|clause| {
+        let least = if clause.ends_with([':', ';']) { CLAUSE } else { 1 };
+        words(clause).len() >= least
+    });
+    let first = said.next();
+    first.is_some_and(asks) && said.all(asks)
 }
 
 /// Whether a text holds one of these headings with a colon, or a broken header of the chat adapter, as a copy of a prompt
@@ -153,6 +161,7 @@ mod tests {
             "Who was first? Who was second?",
             "Wie heißt der Fluss?",
             "彼は誰ですか？",
+            "Question: When was the first football world cup?",
         ] {
             assert!(is_question(text), "{text}");
         }
@@ -163,6 +172,12 @@ mod tests {
             "Which kind is it? Answer with one word.",
             "When a date is asked for, say date.",
             "Say who did it.",
+            "Read the tweet and decide: is it sarcastic?",
+            "Which team should handle this message: billing, login or delivery?",
+            "Welche Stimmung hat der Satz: positiv oder negativ?",
+            "What is being asked for must be named in one word: person, place or date.",
+            "What is asked for must be named.",
+            "How old the person is decides the group, so name child, teen or adult.",
             "Decide: is it a person?\nThen name the kind.",
         ] {
             assert!(!is_question(text), "{text}");

@@ -61,8 +61,8 @@ pub enum RejectReason {
     /// It is a label, a field's name or a reply to the prompt: the model did the task, or copied the form, or talked, instead
     /// of writing an instruction.
     Answer,
-    /// It only asks a question, of no input field, where the current instruction asks none: models that are shown questions write
-    /// one more.
+    /// It only asks a question, names neither an input field nor two labels, and the current instruction asks none: models that are shown
+    /// questions write one more.
     Question,
 }
 

@@ -66,10 +66,20 @@ impl Square {
 
     /// The lower factor `L` with `L L^T` equal to this symmetric matrix, which must be positive semidefinite; only its
     /// lower half is read. A pivot that is nought but for rounding gives a column of zeros.
-    pub(super) fn cholesky(mut self) -> Self {
-        let n = self.n;
-        let largest = (0..n).map(|i| self.get(i, i)).fold(0.0, f64::max);
+    pub(super) fn cholesky(self) -> Self {
+        let largest = (0..self.n).map(|i| self.get(i, i)).fold(0.0, f64::max);
         let nought = largest * 1e-12;
+        self.factor(|pivot| if pivot > nought { pivot.sqrt() } else { 0.0 })
+    }
+
+    /// The same of a matrix that is at least the identity, however large: no pivot is below 1 but for rounding.
+    pub(super) fn cholesky_above_identity(self) -> Self {
+        self.factor(|pivot| pivot.max(1.0).sqrt())
+    }
+
+    /// The lower factor, with what a diagonal entry is by its pivot.
+    fn factor(mut self, diagonal: impl Fn(f64) -> f64) -> Self {
+        let n = self.n;
         for i in 0..n {
             let (above, rest) = self.data.split_at_mut(i * n);
             let row = &mut rest[..n];
@@ -79,7 +89,7 @@ impl Square {
                 row[j] = if pivot == 0.0 { 0.0 } else { (row[j] - dot(&row[..j], &other[..j])) / pivot };
             }
             let pivot = row[i] - dot(&row[..i], &row[..i]);
-            row[i] = if pivot > nought { pivot.sqrt() } else { 0.0 };
+            row[i] = diagonal(pivot);
             row[i + 1..].fill(0.0);
         }
         self
@@ -173,6 +183,17 @@ mod tests {
                 assert!((product - matrix.get(i, j)).abs() < 1e-12, "{i} {j}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_above_the_identity_keeps_all_of_its_determinant() {
+        // A huge part of rank one beside the identity: half the logarithm of 1 + 3e14.
+        let matrix = Square::symmetric(3, |i, j| 1e14 + if i == j { 1.0 } else { 0.0 });
+        let log_determinant = log_of_diagonal(&matrix.clone().cholesky_above_identity());
+        assert!((log_determinant - 0.5 * libm::log(3e14)).abs() < 0.5, "{log_determinant}");
+        let usual = sample(6);
+        let unit = Square::symmetric(6, |i, j| usual.get(i, j) + if i == j { 1.0 } else { 0.0 });
+        assert_eq!(unit.clone().cholesky_above_identity(), unit.cholesky());
     }
 
     #[test]

@@ -65,7 +65,7 @@
 //!
 //! # Right or wrong
 //!
-//! [`BayesLogistic`] puts values and turns on the scale of log odds: with `z_j = m + f_E + u_j` the odds of row `j`, its scores have the
+//! [`BayesLogistic`] puts values and turns on the scale of log odds: with `z_j = f_E + u_j` the odds of row `j`, its scores have the
 //! log likelihood `sum y z - log(1 + exp z)`, of slope `g = y - p` and curvature `W = p (1 - p)`, both times the number of
 //! scores. Newton's step to the most likely `f` and `u` is the exact fit above of normal scores `z + g / W` with the noise `1 / W`, so
 //! rows are eliminated as before: only `R_j = T + W^-1` is each row's own (rows with the same scores of the same points still share
@@ -77,13 +77,14 @@
 //!   log evidence = log p(y | z) - a^T K a / 2 - sum_j c_j^T T c_j / 2 - sum_j log det(I + V T V) / 2 - log det B / 2
 //! ```
 //!
-//! At the mode `c_j = g_j`. A step that does not climb is halved; the posterior is concave, so there is one mode, and it is found.
+//! At the mode `c_j = g_j`. A step that does not climb is halved; the posterior is concave, so there is one mode, and halved steps lead to it
+//! as far as rounding lets them: variances of up to some 1e10 over the number of scores do no harm.
 //!
 //! # Cost
 //!
 //! For `n` points with scores and `p` asked for: a fit takes `n^3`, and `m^3` for each set of `m` points that rows have scores of; a joint
 //! posterior `p n^2 + p^2 n`, a knowledge gradient `p log p` a point. A few milliseconds for a hundred points. Laplace's fit takes
-//! that some six times, and shares less between rows.
+//! that some five times, and shares less between rows.
 //!
 //! # Limits
 //!

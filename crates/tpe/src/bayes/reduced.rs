@@ -58,7 +58,7 @@ impl Information {
     pub(super) fn solve(&self, k: &Square, sandwich: &Square) -> Solved {
         let n = self.seen.len();
         let unit = |i, j| if i == j { 1.0 } else { 0.0 };
-        let inner = Square::symmetric(n, |i, j| sandwich.get(i, j) + unit(i, j)).cholesky();
+        let inner = Square::symmetric(n, |i, j| sandwich.get(i, j) + unit(i, j)).cholesky_above_identity();
         let k_right: Vec<f64> = (0..n).map(|i| dot(k.row(i), &self.right)).collect();
         let mut solved = self.factor.upper_times(&k_right);
         inner.solve_lower(&mut solved);

@@ -113,6 +113,46 @@ fn wide_turns_pull_scores_to_the_middle() {
 }
 
 #[test]
+fn steps_that_overshoot_are_halved_until_they_settle() {
+    // 200 rows that set two points apart, and scores against them where the prior is far off.
+    let mut scores: Vec<(usize, usize, f64)> =
+        (0..200).flat_map(|row| [(0, row, 1.0), (1, row, 0.0)]).collect();
+    for row in 200..400 {
+        scores.extend([(0, row, 0.0); 50]);
+        scores.push((1, row, 1.0));
+    }
+    let seen = evidence(400, &[vec![0], vec![1]], &scores);
+    let model = BayesLogistic::new(ChoiceKernel::additive(4.0, vec![0.0]), 6.0, ease(1000.0)).unwrap();
+    let fit = model.fit(&seen).unwrap();
+    assert!((fit.mean_at(&[0]) - 1.106).abs() < 1e-3, "{}", fit.mean_at(&[0]));
+    assert!((fit.log_evidence() + 2579.0).abs() < 1.0, "{}", fit.log_evidence());
+}
+
+#[test]
+fn beliefs_and_evidence_stay_finite_under_any_prior() {
+    let scores: Vec<(usize, usize, f64)> =
+        (0..60).map(|i| (i % 2, i / 2, if i % 5 < 3 { 1.0 } else { 0.0 })).collect();
+    let seen = evidence(30, &[vec![0], vec![1]], &scores);
+    for (values, rows) in [(0.0, 0.0), (1e12, 0.0), (4.0, 1e12), (1e12, 1e12), (1e9, 1.0)] {
+        let model =
+            BayesLogistic::new(ChoiceKernel::additive(values, vec![values]), 0.0, ease(rows)).unwrap();
+        let fit = model.fit(&seen).unwrap();
+        assert!(fit.log_evidence().is_finite(), "{values} {rows}: {}", fit.log_evidence());
+        let unseen = [vec![0], vec![1], vec![2]];
+        let scores = model.scores(&fit, &unseen);
+        for i in 0..3 {
+            assert!((0.0..=1.0).contains(&scores.mean()[i]) && scores.sd(i).is_finite(), "{values} {rows}");
+        }
+    }
+    // What is not known at all is right half of the time, however wide the belief.
+    let model = BayesLogistic::new(ChoiceKernel::additive(1e6, vec![0.0]), 0.0, ease(0.0)).unwrap();
+    let nothing = evidence(0, &[], &[]);
+    let scores = model.scores(&model.fit(&nothing).unwrap(), &[vec![0]]);
+    // The density of log odds at 0, 0.3989 / 1000, is how steeply the probability rises with their mean.
+    assert!(close(scores.mean()[0], 0.5, 1e-9) && (scores.sd(0) - 0.39894).abs() < 1e-4, "{}", scores.sd(0));
+}
+
+#[test]
 fn near_the_middle_it_is_the_linear_fit() {
     // Where all log odds are near 0, a score is 1/2 + odds / 4 with a noise of variance 1/4.
     let scores = [(0, 0, 0.6), (1, 0, 0.4), (2, 0, 0.55), (0, 1, 0.52), (1, 1, 0.45), (3, 1, 0.5)];

@@ -1,6 +1,6 @@
 //! Tests of the family as a whole.
 
-use super::judge::judge;
+use super::judge::{MEASURED, judge};
 use super::simulated::trials;
 use super::terrain::{Ledger, Terrain};
 use super::*;
@@ -64,7 +64,7 @@ fn nobody_spends_more_than_the_reference() {
     }
     // A track begins with the default and ends with what was returned.
     for (at, verdict) in verdicts.iter().flatten().enumerate() {
-        let (track, terrain) = (&tracks[at / 3][at % 3], small(Kind::Ordinary, 500_001 + at as u64 % 3));
+        let (track, terrain) = (&tracks[at / 3][at % 3], small(Kind::Ordinary, MEASURED + 1 + at as u64 % 3));
         assert!((track.at(0) - terrain.truth(&terrain.default())).abs() < 1e-12);
         let regret = (terrain.best() - track.at(usize::MAX)) / (terrain.best() - terrain.chance());
         assert!((regret - verdict.regret).abs() < 1e-9, "{regret} {verdict:?}");
