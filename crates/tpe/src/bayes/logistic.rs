@@ -1,6 +1,7 @@
 //! Laplace's fit: right-or-wrong scores, and values on the scale of log odds.
 
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 use super::evidence::Evidence;
 use super::fit::{Fit, check};
@@ -68,8 +69,8 @@ struct Pattern {
     counts: Vec<f64>,
     means: Vec<f64>,
     rows: f64,
-    /// `T[E_j, E_j]`.
-    turns: Square,
+    /// `T[E_j, E_j]`, one for all patterns of the same points.
+    turns: Rc<Square>,
 }
 
 /// A fit that is being found.
@@ -118,7 +119,7 @@ impl BayesLogistic {
     /// [`Fit::log_evidence`] is Laplace's approximation of the logarithm of the scores' probability.
     ///
     /// Time: `n^3 + sum of m^3` for each of some five steps (fifteen where next to nothing is known before and all scores are equal), for `n`
-    /// points with scores and each set of rows that have the same scores of the same `m` points.
+    /// points with scores and each set of rows that have the same scores of the same `m` points; memory: `n^2 + sum of m^2`.
     ///
     /// # Errors
     ///
@@ -181,7 +182,7 @@ impl Problem {
         let mut patterns = Vec::new();
         for (cells, alike) in by_cells(0.0, evidence, &seen) {
             let points: Vec<usize> = cells.iter().map(|(place, _)| seen[*place]).collect();
-            let turns = gram(&model.rows, evidence, &points);
+            let turns = Rc::new(gram(&model.rows, evidence, &points));
             let mut means = alike.means;
             means.sort_by(|a, b| {
                 a.iter().zip(b).map(|(a, b)| a.total_cmp(b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
@@ -192,7 +193,7 @@ impl Problem {
                     counts: cells.iter().map(|(_, count)| f64::from(*count)).collect(),
                     means: same[0].clone(),
                     rows: same.len() as f64,
-                    turns: turns.clone(),
+                    turns: Rc::clone(&turns),
                 });
             }
         }

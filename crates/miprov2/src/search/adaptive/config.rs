@@ -49,8 +49,8 @@ pub struct Ingredients {
     /// How many scores the assumed variance and shares count for; above 0.
     pub assumed_scores: f64,
     /// Whether combinations that are seen to answer more alike, or less, than was assumed are believed as much nearer in value, or farther
-    /// apart: the demo sets' standard deviation by how all combinations answer, the others but the default's by how those do that have the
-    /// same demo sets.
+    /// apart (1.8 times at most): the standard deviation of what leads, demo sets or else instructions, by how all combinations answer; the
+    /// others but the default's by how those do that have the same demo sets.
     pub values_by_answers: bool,
     /// Whether the model knows what combinations with the same demo sets have in common on a row; else it takes that for noise.
     pub rows_by_demos: bool,
@@ -96,8 +96,8 @@ impl Default for Ingredients {
 }
 
 impl AdaptiveConfig {
-    /// The usual settings with this many program runs. A plan takes about a fifteenth of a few hundred, and at most a seventy-fifth of
-    /// thousands: larger ones run much whose use is not known yet.
+    /// The usual settings with this many program runs. A plan takes about a fifteenth of a few hundred, and a seventy-fifth of three
+    /// thousand and more: larger ones run much whose use is not known yet.
     pub fn new(budget: usize) -> Self {
         Self {
             budget,
