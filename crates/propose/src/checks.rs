@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use teleprompt_core::SignatureSpec;
+use teleprompt_core::{FieldSpec, SignatureSpec};
 
 use crate::forms::{copies_form, is_question, is_repetitive, is_reply, placeholder};
 use crate::language::Writing;
@@ -121,21 +121,23 @@ impl Rules<'_> {
                     text.iter().any(|word| word.strip_suffix('s').unwrap_or(word) == part || word == part)
                 })
         };
-        let mut outputs = self.spec.outputs().iter().flat_map(|field| labels(&field.ty).unwrap_or_default());
-        let labels: BTreeSet<&String> = self.known_labels.iter().chain(outputs.by_ref()).collect();
         self.spec.inputs().iter().any(|field| named(&field.name))
-            || labels.into_iter().filter(|label| named(label)).count() >= 2
+            || self.labels_of(self.spec.outputs()).into_iter().filter(|label| named(label)).count() >= 2
+    }
+
+    /// The labels of the data and of the types of these fields.
+    fn labels_of<'s>(&'s self, fields: impl IntoIterator<Item = &'s FieldSpec>) -> BTreeSet<&'s String> {
+        let own = fields.into_iter().flat_map(|field| labels(&field.ty).unwrap_or_default());
+        self.known_labels.iter().chain(own).collect()
     }
 
     /// Whether a proposal is a label or a field's name, with or without the field's name before it.
     fn is_answer(&self, text: &[String]) -> bool {
-        let mut answers: Vec<Vec<String>> = self.known_labels.iter().map(|label| words(label)).collect();
-        let mut names = Vec::new();
-        for field in self.spec.fields() {
-            answers.extend(labels(&field.ty).unwrap_or_default().iter().map(|label| words(label)));
-            names.extend([words(&field.name), words(&field.prefix)]);
-        }
-        answers.retain(|answer| !answer.is_empty());
+        let fields = self.spec.fields();
+        let names: Vec<Vec<String>> =
+            fields.flat_map(|field| [words(&field.name), words(&field.prefix)]).collect();
+        let labels = self.labels_of(self.spec.fields()).into_iter().map(|label| words(label));
+        let answers: Vec<Vec<String>> = labels.filter(|answer| !answer.is_empty()).collect();
         let after_name = names.iter().find_map(|name| text.strip_prefix(name.as_slice()));
         names.iter().any(|name| name == text)
             || answers.iter().any(|answer| answer == text || after_name == Some(answer))
@@ -199,7 +201,7 @@ fn speaks_of(text: &str, name: &str) -> bool {
     text.to_lowercase().replace('_', " ").contains(name)
 }
 
-/// A name with its words apart: `user_query` and `userQuery` are `user query`.
+/// A name with its words apart: `userQuery` is `user Query`.
 fn apart(name: &str) -> String {
     let mut apart = String::with_capacity(name.len() + 4);
     let mut small = false;
@@ -208,7 +210,7 @@ fn apart(name: &str) -> String {
             apart.push(' ');
         }
         small = letter.is_lowercase();
-        apart.push(if letter == '_' { ' ' } else { letter });
+        apart.push(letter);
     }
     apart
 }

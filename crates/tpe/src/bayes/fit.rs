@@ -6,7 +6,7 @@ use super::evidence::Evidence;
 use super::kernel::ChoiceKernel;
 use super::linalg::{Square, dot, log_of_diagonal};
 use super::posterior::Posterior;
-use super::reduced::{Information, Reduced, Solved};
+use super::reduced::{Information, Reduced, Solved, gram};
 use crate::error::Error;
 
 /// A linear model of scores with normal priors: `score = value(point) + turn(row, point) + noise`.
@@ -84,9 +84,9 @@ impl BayesLinear {
     /// Time: `n^3 + s` for `n` points with scores and `s` pairs of scores on the same row.
     pub fn fit<'a>(&self, evidence: &'a Evidence) -> Fit<'a> {
         let reduced = Reduced::new(self, evidence);
-        let k = reduced.information.gram(&self.kernel, evidence);
+        let k = gram(&self.kernel, evidence, &reduced.information.seen);
         let sandwich = reduced.information.sandwich(&k);
-        self.at_kernel(self.kernel.clone(), evidence, &reduced, &k, &sandwich)
+        self.at_kernel(self.kernel.clone(), evidence, &reduced, &k, sandwich)
     }
 
     /// Fits what has been seen with every difference between points, but for the bump, that many times as large: one fit for each
@@ -96,15 +96,16 @@ impl BayesLinear {
     pub fn fit_at_scales<'a>(&self, evidence: &'a Evidence, scales: &[f64]) -> Vec<Fit<'a>> {
         let reduced = Reduced::new(self, evidence);
         // K = fixed + scale^2 differences, and so is L^T K L.
-        let sandwich = |kernel| reduced.information.sandwich(&reduced.information.gram(kernel, evidence));
+        let sandwich =
+            |kernel| reduced.information.sandwich(&gram(kernel, evidence, &reduced.information.seen));
         let (fixed, differences) =
             (sandwich(&self.kernel.scaled(0.0)), sandwich(&self.kernel.without_fixed()));
         let at = |&scale: &f64| {
             let kernel = self.kernel.scaled(scale);
-            let k = reduced.information.gram(&kernel, evidence);
+            let k = gram(&kernel, evidence, &reduced.information.seen);
             let entry = |i, j| fixed.get(i, j) + scale * scale * differences.get(i, j);
             let sandwich = Square::symmetric(reduced.information.seen.len(), entry);
-            self.at_kernel(kernel, evidence, &reduced, &k, &sandwich)
+            self.at_kernel(kernel, evidence, &reduced, &k, sandwich)
         };
         scales.iter().map(at).collect()
     }
@@ -116,7 +117,7 @@ impl BayesLinear {
         evidence: &'a Evidence,
         reduced: &Reduced,
         k: &Square,
-        sandwich: &Square,
+        sandwich: Square,
     ) -> Fit<'a> {
         let solved = reduced.information.solve(k, sandwich);
         let log_evidence = reduced.log_evidence + 0.5 * dot(&solved.k_right, &solved.weights)

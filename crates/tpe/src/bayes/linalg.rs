@@ -72,8 +72,11 @@ impl Square {
         self.factor(|pivot| if pivot > nought { pivot.sqrt() } else { 0.0 })
     }
 
-    /// The same of a matrix that is at least the identity, however large: no pivot is below 1 but for rounding.
-    pub(super) fn cholesky_above_identity(self) -> Self {
+    /// The same of the identity and this matrix together, however large it is: no pivot is below 1 but for rounding.
+    pub(super) fn cholesky_plus_identity(mut self) -> Self {
+        for i in 0..self.n {
+            self.add(i, i, 1.0);
+        }
         self.factor(|pivot| pivot.max(1.0).sqrt())
     }
 
@@ -116,7 +119,7 @@ impl Square {
     }
 
     /// The transposed inverse of this lower triangular matrix: an upper one.
-    pub(super) fn inverse_lower(&self) -> Self {
+    fn inverse_lower(&self) -> Self {
         let mut inverse = Self::zeros(self.n);
         for column in 0..self.n {
             // Row `column` of the transposed inverse, from the diagonal on.
@@ -129,6 +132,26 @@ impl Square {
             }
         }
         inverse
+    }
+
+    /// The inverse of `L L^T`, for this lower triangular `L`.
+    pub(super) fn inverse_of_square(&self) -> Self {
+        let inverse = self.inverse_lower();
+        Self::symmetric(self.n, |i, j| dot(&inverse.row(i)[i..], &inverse.row(j)[i..]))
+    }
+
+    /// Adds so many times a symmetric matrix to the lower half of this one, its rows and columns in these places, ascending.
+    pub(super) fn add_block(&mut self, places: &[usize], block: &Self, times: f64) {
+        for (i, &row) in places.iter().enumerate() {
+            for (j, &column) in places[..=i].iter().enumerate() {
+                self.add(row, column, times * block.get(i, j));
+            }
+        }
+    }
+
+    /// `A v`.
+    pub(super) fn times(&self, v: &[f64]) -> Vec<f64> {
+        (0..self.n).map(|i| dot(self.row(i), v)).collect()
     }
 
     /// `U v` for an upper triangular `U`.
@@ -188,12 +211,12 @@ mod tests {
     #[test]
     fn what_is_above_the_identity_keeps_all_of_its_determinant() {
         // A huge part of rank one beside the identity: half the logarithm of 1 + 3e14.
-        let matrix = Square::symmetric(3, |i, j| 1e14 + if i == j { 1.0 } else { 0.0 });
-        let log_determinant = log_of_diagonal(&matrix.clone().cholesky_above_identity());
+        let matrix = Square::symmetric(3, |_, _| 1e14);
+        let log_determinant = log_of_diagonal(&matrix.cholesky_plus_identity());
         assert!((log_determinant - 0.5 * libm::log(3e14)).abs() < 0.5, "{log_determinant}");
         let usual = sample(6);
         let unit = Square::symmetric(6, |i, j| usual.get(i, j) + if i == j { 1.0 } else { 0.0 });
-        assert_eq!(unit.clone().cholesky_above_identity(), unit.cholesky());
+        assert_eq!(usual.cholesky_plus_identity(), unit.cholesky());
     }
 
     #[test]

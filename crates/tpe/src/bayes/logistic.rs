@@ -135,12 +135,14 @@ impl BayesLogistic {
         for _ in 0..STEPS {
             let (_, solved, normals) = problem.newton(&state);
             let next = problem.state(solved.weights, |at, values| normals[at].surplus(values));
-            let moved = state.moved(&next);
-            settled = moved <= SETTLED;
-            match problem.climb(&state, next) {
-                Some(higher) => state = higher,
-                None => break,
-            }
+            settled = state.moved(&next) <= SETTLED;
+            state = if settled || next.height >= state.height {
+                next
+            } else if let Some(higher) = problem.halved(&state, &next) {
+                higher
+            } else {
+                break;
+            };
             if settled {
                 break;
             }
@@ -207,13 +209,13 @@ impl Problem {
 
     /// The state of these weights, and of the surplus of each pattern, by its number and the values of its points.
     fn state(&self, weights: Vec<f64>, surplus: impl Fn(usize, &[f64]) -> Vec<f64>) -> State {
-        let values: Vec<f64> = (0..weights.len()).map(|i| dot(self.k.row(i), &weights)).collect();
+        let values = self.k.times(&weights);
         let mut height = -0.5 * dot(&values, &weights);
         let (mut surpluses, mut odds) = (Vec::new(), Vec::new());
         for (at, pattern) in self.patterns.iter().enumerate() {
             let values: Vec<f64> = pattern.places.iter().map(|&place| values[place]).collect();
             let surplus = surplus(at, &values);
-            let turns: Vec<f64> = (0..surplus.len()).map(|i| dot(pattern.turns.row(i), &surplus)).collect();
+            let turns = pattern.turns.times(&surplus);
             let z: Vec<f64> = values.iter().zip(&turns).map(|(value, turn)| value + turn).collect();
             height += pattern.rows * (pattern.log_likelihood(self.mean, &z) - 0.5 * dot(&turns, &surplus));
             surpluses.push(surplus);
@@ -229,27 +231,21 @@ impl Problem {
         let normals: Vec<Normal> =
             self.patterns.iter().zip(&state.odds).map(|(pattern, z)| pattern.normal(self.mean, z)).collect();
         for (pattern, normal) in self.patterns.iter().zip(&normals) {
-            for (i, &place) in pattern.places.iter().enumerate() {
-                right[place] += pattern.rows * normal.right[i];
-                for (j, &other) in pattern.places[..=i].iter().enumerate() {
-                    matrix.add(place, other, pattern.rows * normal.inverse.get(i, j));
-                }
+            matrix.add_block(&pattern.places, &normal.inverse, pattern.rows);
+            for (&place, value) in pattern.places.iter().zip(&normal.right) {
+                right[place] += pattern.rows * value;
             }
         }
         let information = Information::new(self.seen.clone(), matrix, right);
-        let solved = information.solve(&self.k, &information.sandwich(&self.k));
+        let solved = information.solve(&self.k, information.sandwich(&self.k));
         (information, solved, normals)
     }
 
-    /// The next state if that is higher than this one, or else the highest of those half as far, a quarter as far and so on; `None`
-    /// where no step climbs, though one so small that rounding decides may be taken.
-    fn climb(&self, state: &State, next: State) -> Option<State> {
+    /// The highest of the states half as far as the next one, a quarter as far and so on; `None` where none is higher than this one.
+    fn halved(&self, state: &State, next: &State) -> Option<State> {
         let between = |a: &[f64], b: &[f64], part: f64| -> Vec<f64> {
             a.iter().zip(b).map(|(a, b)| a + part * (b - a)).collect()
         };
-        if next.height >= state.height || state.moved(&next) <= SETTLED {
-            return Some(next);
-        }
         let (mut part, mut best) = (1.0, None::<State>);
         for _ in 0..HALVINGS {
             part *= 0.5;
@@ -292,19 +288,17 @@ impl Pattern {
             self.counts.iter().zip(&chances).map(|(count, (right, wrong))| count * right * wrong).collect();
         let root: Vec<f64> = curvature.iter().map(|w| w.sqrt()).collect();
         // (T + W^-1)^-1 = V (I + V T V)^-1 V with V the root of W, which may be nought.
-        let unit = |i, j| if i == j { 1.0 } else { 0.0 };
-        let lower = Square::symmetric(n, |i, j| root[i] * self.turns.get(i, j) * root[j] + unit(i, j));
-        let lower = lower.cholesky_above_identity();
-        let inverse = lower.inverse_lower();
-        let inverse =
-            Square::symmetric(n, |i, j| root[i] * root[j] * dot(&inverse.row(i)[i..], &inverse.row(j)[i..]));
+        let between = |i: usize, j: usize| root[i] * self.turns.get(i, j) * root[j];
+        let lower = Square::symmetric(n, between).cholesky_plus_identity();
+        let inverse = lower.inverse_of_square();
+        let inverse = Square::symmetric(n, |i, j| root[i] * root[j] * inverse.get(i, j));
         let slope = |i: usize| {
             let (right, wrong) = chances[i];
             self.counts[i] * (self.means[i] * wrong - (1.0 - self.means[i]) * right)
         };
         let b: Vec<f64> = (0..n).map(|i| curvature[i] * z[i] + slope(i)).collect();
-        let turned: Vec<f64> = (0..n).map(|i| dot(self.turns.row(i), &b)).collect();
-        let right = (0..n).map(|i| b[i] - dot(inverse.row(i), &turned)).collect();
+        let known = inverse.times(&self.turns.times(&b));
+        let right = b.iter().zip(known).map(|(b, known)| b - known).collect();
         Normal { inverse, right, log_determinant: log_of_diagonal(&lower) }
     }
 }
@@ -312,7 +306,7 @@ impl Pattern {
 impl Normal {
     /// `c`, for values of the points less the prior mean.
     fn surplus(&self, values: &[f64]) -> Vec<f64> {
-        (0..values.len()).map(|i| self.right[i] - dot(self.inverse.row(i), values)).collect()
+        self.right.iter().zip(self.inverse.times(values)).map(|(right, known)| right - known).collect()
     }
 }
 

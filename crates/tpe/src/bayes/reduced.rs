@@ -36,11 +36,6 @@ impl Information {
         Self { seen, factor: lower.transposed(), lower, right }
     }
 
-    /// `K`: the prior covariances of the values of the points with scores.
-    pub(super) fn gram(&self, kernel: &ChoiceKernel, evidence: &Evidence) -> Square {
-        gram(kernel, evidence, &self.seen)
-    }
-
     /// `L^T K L`.
     pub(super) fn sandwich(&self, k: &Square) -> Square {
         let n = self.seen.len();
@@ -55,11 +50,9 @@ impl Information {
     }
 
     /// What `K` makes of it; `sandwich` is `L^T K L`.
-    pub(super) fn solve(&self, k: &Square, sandwich: &Square) -> Solved {
-        let n = self.seen.len();
-        let unit = |i, j| if i == j { 1.0 } else { 0.0 };
-        let inner = Square::symmetric(n, |i, j| sandwich.get(i, j) + unit(i, j)).cholesky_above_identity();
-        let k_right: Vec<f64> = (0..n).map(|i| dot(k.row(i), &self.right)).collect();
+    pub(super) fn solve(&self, k: &Square, sandwich: Square) -> Solved {
+        let inner = sandwich.cholesky_plus_identity();
+        let k_right = k.times(&self.right);
         let mut solved = self.factor.upper_times(&k_right);
         inner.solve_lower(&mut solved);
         inner.transposed().solve_upper(&mut solved);
@@ -119,13 +112,8 @@ impl Reduced {
             });
             let lower = covariance.cholesky();
             let upper = lower.transposed();
-            let inverse = lower.inverse_lower();
-            for i in 0..cells.len() {
-                for j in 0..=i {
-                    let entry = dot(&inverse.row(i)[i..], &inverse.row(j)[i..]);
-                    information.add(cells[i].0, cells[j].0, n_rows * entry);
-                }
-            }
+            let places: Vec<usize> = cells.iter().map(|(place, _)| *place).collect();
+            information.add_block(&places, &lower.inverse_of_square(), n_rows);
             let log_determinant = log_of_diagonal(&lower);
             log_evidence -= n_rows * repeated(&cells, model.noise_variance)
                 + alike.squares / (2.0 * model.noise_variance);

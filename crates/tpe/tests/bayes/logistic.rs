@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use teleprompt_tpe::bayes::{BayesLinear, BayesLogistic, ChoiceKernel};
 
-use super::{Kernel, cases, close, ease, evidence, scores, space};
+use super::{Kernel, cases, close, ease, evidence, renamed, reordered, scores, space};
 
 /// What the reference found for the scores of a case.
 #[derive(Deserialize)]
@@ -218,18 +218,14 @@ proptest! {
 
     #[test]
     fn the_order_of_scores_changes_nothing(scores in scores(), by in 0..60_usize) {
-        let mut turned = scores.clone();
-        turned.rotate_left(by % scores.len());
-        turned.reverse();
-        let (one, other) = (evidence(6, &space(), &scores), evidence(6, &space(), &turned));
+        let (one, other) = (evidence(6, &space(), &scores), evidence(6, &space(), &reordered(&scores, by)));
         let model = model();
         prop_assert_eq!(model.fit(&one).unwrap().posterior(&space()), model.fit(&other).unwrap().posterior(&space()));
     }
 
     #[test]
     fn renaming_choices_changes_nothing(scores in scores(), by in 1..4_usize) {
-        let turn = |x: usize, n: usize| if x == 0 { 0 } else { 1 + (x - 1 + by) % (n - 1) };
-        let renamed: Vec<Vec<usize>> = space().iter().map(|point| vec![turn(point[0], 3), turn(point[1], 4)]).collect();
+        let renamed = renamed(by);
         let (one, other) = (evidence(6, &space(), &scores), evidence(6, &renamed, &scores));
         let model = model();
         let (a, b) = (model.fit(&one).unwrap(), model.fit(&other).unwrap());

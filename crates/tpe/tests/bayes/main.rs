@@ -224,6 +224,20 @@ fn space() -> Vec<Vec<usize>> {
     (0..12).map(|i| vec![i % 3, i / 3]).collect()
 }
 
+/// The same points with other names of their choices, but for choice 0 of each dimension, which is the anchor's.
+fn renamed(by: usize) -> Vec<Vec<usize>> {
+    let turn = |x: usize, n: usize| if x == 0 { 0 } else { 1 + (x - 1 + by) % (n - 1) };
+    space().iter().map(|point| vec![turn(point[0], 3), turn(point[1], 4)]).collect()
+}
+
+/// The same scores in another order.
+fn reordered(scores: &[(usize, usize, f64)], by: usize) -> Vec<(usize, usize, f64)> {
+    let mut turned = scores.to_vec();
+    turned.rotate_left(by % scores.len());
+    turned.reverse();
+    turned
+}
+
 fn model() -> BayesLinear {
     let kernel = ChoiceKernel::additive(1.5, vec![0.002, 0.006]).with_own(0.006).with_pair(0, 1, 0.002);
     let rows = ChoiceKernel::additive(0.1, vec![0.0, 0.08]).with_pair(0, 1, 0.01);
@@ -246,10 +260,7 @@ proptest! {
 
     #[test]
     fn the_order_of_scores_changes_nothing(scores in scores(), by in 0..60_usize) {
-        let mut turned = scores.clone();
-        turned.rotate_left(by % scores.len());
-        turned.reverse();
-        let (one, other) = (evidence(6, &space(), &scores), evidence(6, &space(), &turned));
+        let (one, other) = (evidence(6, &space(), &scores), evidence(6, &space(), &reordered(&scores, by)));
         let model = model();
         prop_assert_eq!(model.fit(&one).posterior(&space()), model.fit(&other).posterior(&space()));
     }
@@ -272,12 +283,7 @@ proptest! {
 
     #[test]
     fn renaming_choices_changes_nothing(scores in scores(), by in 1..4_usize) {
-        // Choice 0 of each dimension is the anchor's.
-        let rename = |point: &Vec<usize>| -> Vec<usize> {
-            let turn = |x: usize, n: usize| if x == 0 { 0 } else { 1 + (x - 1 + by) % (n - 1) };
-            vec![turn(point[0], 3), turn(point[1], 4)]
-        };
-        let renamed: Vec<Vec<usize>> = space().iter().map(rename).collect();
+        let renamed = renamed(by);
         let (one, other) = (evidence(6, &space(), &scores), evidence(6, &renamed, &scores));
         let model = model();
         let (a, b) = (model.fit(&one).posterior(&space()), model.fit(&other).posterior(&renamed));

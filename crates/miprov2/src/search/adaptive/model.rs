@@ -105,19 +105,12 @@ fn parts_of(space: &Space, parts: &Ingredients, shares: Shares) -> (ChoiceKernel
 
 #[cfg(test)]
 mod tests {
+    use super::super::shares::tests::scored;
     use super::*;
 
-    /// The prior of values once all combinations of a predictor have been scored, by what row, demo set and instruction they have.
+    /// The prior of values once all these scores are seen.
     fn kernel(parts: &Ingredients, score: impl Fn(usize, usize, usize) -> f64) -> ChoiceKernel {
-        let space =
-            Space { predictors: vec![(3, 3)], default: vec![0, 0], strata: vec![0; 200], only: Vec::new() };
-        let mut evidence = Evidence::new(200);
-        for (instruction, demos) in (0..9).map(|i| (i % 3, i / 3)) {
-            let point = evidence.point(&[instruction, demos]);
-            for row in 0..200 {
-                assert!(evidence.push(point, row, score(row, instruction, demos)).is_ok());
-            }
-        }
+        let (space, evidence) = scored(score);
         let Ok(models) = Models::new(&space, parts) else { panic!("no model") };
         models.of(&evidence).kernel
     }

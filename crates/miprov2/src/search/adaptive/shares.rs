@@ -127,7 +127,7 @@ impl Shares {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn space(predictors: usize) -> Space {
@@ -139,8 +139,8 @@ mod tests {
         }
     }
 
-    /// Scores of all combinations of one predictor on all rows, by what row, demo set and instruction they have.
-    fn of(score: impl Fn(usize, usize, usize) -> f64) -> Shares {
+    /// Scores of all combinations of one predictor on all rows, by what row, instruction and demo set they have.
+    pub(in super::super) fn scored(score: impl Fn(usize, usize, usize) -> f64) -> (Space, Evidence) {
         let space = space(1);
         let mut evidence = Evidence::new(400);
         for instruction in 0..3 {
@@ -151,6 +151,11 @@ mod tests {
                 }
             }
         }
+        (space, evidence)
+    }
+
+    fn of(score: impl Fn(usize, usize, usize) -> f64) -> Shares {
+        let (space, evidence) = scored(score);
         Shares::of(&evidence, &space, &Ingredients::default())
     }
 
